@@ -1,0 +1,1 @@
+"""The one place that wires sources, watch, screen and commands together."""

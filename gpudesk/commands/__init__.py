@@ -1,0 +1,1 @@
+"""One headless verb per module; none of them reaches the screen."""

@@ -1,0 +1,40 @@
+"""One look of one source at the world: a value or a failure, never an exception."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from gpudesk.domain.card import CardsSample
+from gpudesk.domain.engine import CatalogSample, DetailsSample, EngineSample
+from gpudesk.domain.host import Host
+from gpudesk.domain.process import ProcessSample
+from gpudesk.errors import FailureKind
+
+Sample = CardsSample | ProcessSample | Host | EngineSample | CatalogSample | DetailsSample
+"""Everything a source can give."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a source gave no value."""
+
+    kind: FailureKind
+    message: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One look of one source. Exactly one of `value` and `failure` is set."""
+
+    source: str
+    """`nvml`, `processes`, `host`, `ollama <url>`, `ollama-catalog <url>`, `ollama-details <url>`."""
+    sequence: int
+    """Counts up per source; a reading older than the newest one seen is dropped."""
+    taken_at: datetime
+    """Aware UTC."""
+    value: Sample | None = None
+    failure: Failure | None = None
+    duration_seconds: float = 0.0
+    """How long the source took."""

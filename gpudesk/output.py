@@ -1,0 +1,1 @@
+"""The JSON contract of `gpudesk status --json` and its plain-text twin."""

@@ -1,0 +1,1 @@
+"""Where gpudesk keeps its files."""

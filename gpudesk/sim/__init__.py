@@ -1,0 +1,1 @@
+"""The simulated workstation: a card below pynvml, a real HTTP server, a stepped clock, scenarios."""

@@ -1,0 +1,1 @@
+"""The screen. It only shows, and asks actions to act."""

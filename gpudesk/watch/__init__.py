@@ -1,0 +1,1 @@
+"""From readings to desks: when to look, and what follows from what was seen."""

@@ -1,0 +1,1 @@
+"""Bounded histories for the graphs."""

@@ -1,0 +1,1 @@
+"""Folding readings into desks."""
