@@ -52,7 +52,7 @@ class Holder:
     """Set for models."""
     source: MemorySource = MemorySource.DRIVER
     note: str | None = None
-    """What this is made of or why it is not known: `driver reserve 0.3 GiB`, `the driver gives no per-process figures`."""
+    """What this is made of, or why it is not known: `driver reserve 0.3 GiB`."""
 
 
 @dataclass(frozen=True, slots=True)
