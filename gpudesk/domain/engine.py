@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gpudesk.domain.model import EngineModel, InstalledModel, ModelDetails
+from gpudesk.domain.problem import Problem
 
 
 class EngineKind(StrEnum):
@@ -59,6 +60,8 @@ class EngineSample:
     models: tuple[EngineModel, ...] = ()
     clock_skew_seconds: float | None = None
     """The engine's clock minus ours, from its Date header; already taken out of every time in `models`."""
+    problems: tuple[Problem, ...] = ()
+    """What was wrong with parts of the answer: entries that had to be left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class CatalogSample:
 
     url: str
     installed: tuple[InstalledModel, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class DetailsSample:
 
     url: str
     details: tuple[ModelDetails, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
