@@ -18,6 +18,8 @@ class SimulatedProcess:
     compute: bool = True
     graphics: bool = False
     slice_index: int | None = None
+    name: str = ""
+    """Path of the program, as nvmlSystemGetProcessName tells it."""
 
 
 @dataclass(slots=True)
@@ -25,10 +27,13 @@ class SimulatedSlice:
     """One MIG slice of a simulated card."""
 
     index: int
+    """GPU instance id; `SimulatedProcess.slice_index` refers to it."""
     uuid: str
     name: str
     memory_total_bytes: int
     memory_used_bytes: int
+    errors: dict[str, int] = field(default_factory=dict)
+    """As `SimulatedCard.errors`, for calls with the handle of this slice."""
 
 
 @dataclass(slots=True)
@@ -59,6 +64,10 @@ class SimulatedCard:
     """NVML function name to how long it blocks; released early by `SimulatedDriver.release`."""
     process_memory_available: bool = True
     """False: every process reports 2**64-1, as on WSL and WDDM."""
+    unified_memory: bool = False
+    """The card has no memory of its own: nvmlDeviceGetMemoryInfo is not supported, as on GB10 with 580.173.02."""
+    mig_capable: bool = False
+    """Answers nvmlDeviceGetMigMode; a card with slices does so anyway."""
 
     @property
     def memory_used_bytes(self) -> int:
@@ -82,7 +91,11 @@ class SimulatedCards:
     cuda_version: int = 13000
     lock: RLock = field(default_factory=RLock)
     errors: dict[str, int] = field(default_factory=dict)
-    """NVML function name to error code for functions without a card (`nvmlInitWithFlags`, …)."""
+    """NVML function name to the error code it returns for every card and without one (`nvmlInitWithFlags`, …)."""
+    hang_seconds: dict[str, float] = field(default_factory=dict)
+    """As `SimulatedCard.hang_seconds`, for every card and for functions without one."""
+    library_present: bool = True
+    """False: there is no libnvidia-ml.so.1 to load."""
     missing_functions: set[str] = field(default_factory=set)
     """Exported names this driver does not have, as an old driver lacks `…_v3`."""
     struct_trap: str | None = None
