@@ -1,9 +1,41 @@
-"""What the user may set, read from TOML."""
+"""What the user may set, and its defaults. Values only: `config_file` reads them, `config_layers` decides."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+DEFAULT_THEME = "gpudesk-dark"
+
+THEMES = (
+    "gpudesk-dark",
+    "gpudesk-light",
+    "ansi-dark",
+    "ansi-light",
+    "atom-one-dark",
+    "atom-one-light",
+    "catppuccin-frappe",
+    "catppuccin-latte",
+    "catppuccin-macchiato",
+    "catppuccin-mocha",
+    "dracula",
+    "flexoki",
+    "gruvbox",
+    "monokai",
+    "nord",
+    "rose-pine",
+    "rose-pine-dawn",
+    "rose-pine-moon",
+    "solarized-dark",
+    "solarized-light",
+    "textual-dark",
+    "textual-light",
+    "tokyo-night",
+)
+"""Our own two, then Textual's; written down here so that a wrong name is found without loading Textual."""
+
+INTERVAL_SECONDS_MIN = 0.2
+INTERVAL_SECONDS_MAX = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +50,8 @@ class EngineAddress:
     """PEM file to trust besides the system's."""
     verify: bool = True
     """False accepts any certificate (`insecure = true`)."""
+    basic_auth: str | None = field(default=None, repr=False)
+    """`user:password` taken out of the URL as typed, sent as `Authorization: Basic …`; never printed either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +64,7 @@ class Settings:
     """How often memory and processes are read while the terminal has the focus."""
     reserve_bytes: int = 0
     """Memory the user wants left free on each card for the desktop."""
-    theme: str = "gpudesk-dark"
+    theme: str = DEFAULT_THEME
     reduced_motion: bool = False
     ansi_colors: bool = False
     """Use the terminal's own sixteen colors (`--ansi`)."""
