@@ -1,0 +1,95 @@
+"""What every test shares: a clean environment, own folders, and the flags and fixtures for real engines and drivers."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+OUTER_ENVIRONMENT: dict[str, str] = dict(os.environ)
+"""The environment as the test run found it: what sets up a real engine needs its proxies and cache folder."""
+
+LEAKING_PREFIXES = ("TEXTUAL", "OLLAMA_", "XDG_")
+LEAKING_NAMES = frozenset(
+    {"NO_COLOR", "FORCE_COLOR", "COLORTERM", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES"}
+    | {name for scheme in ("HTTP", "HTTPS", "ALL", "NO") for name in (f"{scheme}_PROXY", f"{scheme}_proxy".lower())}
+    | {"SSL_CERT_FILE", "SSL_CERT_DIR"}
+)
+
+
+def _leaks(name: str) -> bool:
+    ours = name.startswith("GPUDESK_") and not name.startswith("GPUDESK_TEST_")
+    return ours or name.startswith(LEAKING_PREFIXES) or name in LEAKING_NAMES
+
+
+def _clean_environment() -> None:
+    """Remove what changes results from outside.
+
+    Once and before anything is imported, because Textual reads its variables when it is imported.
+    """
+    for name in [name for name in os.environ if _leaks(name)]:
+        del os.environ[name]
+    os.environ["TERM"] = "xterm-256color"
+    os.environ["TZ"] = "UTC"
+    if hasattr(time, "tzset"):
+        time.tzset()
+
+
+_clean_environment()
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give every test a home of its own, so that none reads or writes the user's files; return it."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    for variable, folder in (
+        ("XDG_CONFIG_HOME", ".config"),
+        ("XDG_CACHE_HOME", ".cache"),
+        ("XDG_DATA_HOME", ".local/share"),
+        ("XDG_STATE_HOME", ".local/state"),
+        ("LOCALAPPDATA", "AppData/Local"),
+    ):
+        monkeypatch.setenv(variable, str(home / folder))
+    return home
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the one flag with which a developer may leave real engines out."""
+    parser.addoption(
+        "--no-live",
+        action="store_true",
+        help="skip the tests that set up and talk to a real engine (they fail where it cannot be set up)",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip, with the reason: live tests on the developer's wish, driver tests where there is no driver."""
+    if config.getoption("--no-live"):
+        for item in items:
+            if item.get_closest_marker("live"):
+                item.add_marker(pytest.mark.skip(reason="--no-live: real engines left out on request"))
+    on_card = [item for item in items if item.get_closest_marker("gpu")]
+    missing = _driver_missing() if on_card else None
+    if missing:
+        for item in on_card:
+            item.add_marker(pytest.mark.skip(reason=f"needs a real NVIDIA driver: {missing}"))
+
+
+def _driver_missing() -> str | None:
+    """Say why NVML cannot be used here; None where it can."""
+    name = "nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"
+    try:
+        library = ctypes.CDLL(name)
+    except OSError:
+        return f"{name} was not found"
+    code = int(library.nvmlInit_v2())
+    if code == 0:
+        library.nvmlShutdown()
+        return None
+    return f"nvmlInit_v2 answered {code}"
