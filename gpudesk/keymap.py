@@ -1,0 +1,237 @@
+"""Every key of the screen, in one registry: the screen's bindings, footer, help, palette, `--help` and docs read it.
+
+Pure data: no Textual here, so that `gpudesk config check` can validate a keymap without loading a screen.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Scope(StrEnum):
+    """Where a key works."""
+
+    EVERYWHERE = "everywhere"
+    DESK = "desk"
+    """The main screen, whatever has the focus."""
+    LIST = "list"
+    """A list or the cards, when focused."""
+    DETAIL = "detail"
+    """The detail and help views."""
+
+
+_OVERLAPS = {
+    Scope.EVERYWHERE: frozenset(Scope),
+    Scope.DESK: frozenset({Scope.EVERYWHERE, Scope.DESK, Scope.LIST}),
+    Scope.LIST: frozenset({Scope.EVERYWHERE, Scope.DESK, Scope.LIST}),
+    Scope.DETAIL: frozenset({Scope.EVERYWHERE, Scope.DETAIL}),
+}
+"""Scopes that are active at the same time, in which one key cannot mean two things."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyAction:
+    """One thing a key does."""
+
+    id: str
+    """Stable name for the keymap: `[keymap] filter = "slash"`."""
+    keys: tuple[str, ...]
+    """Default keys, as Textual names them."""
+    action: str
+    """What runs, in Textual's action notation."""
+    description: str
+    """One or two words, for the footer and the palette."""
+    help: str
+    """A sentence, for the help view and the tooltip."""
+    group: str
+    scope: Scope
+    in_footer: bool = False
+    in_palette: bool = False
+
+
+BINDINGS: tuple[KeyAction, ...] = (
+    KeyAction("help", ("question_mark", "f1"), "app.help", "help", "Show every key and what the columns mean",
+              "General", Scope.EVERYWHERE, True, True),
+    KeyAction("quit", ("q",), "app.leave(0)", "quit", "Leave gpudesk; models stay as they are",
+              "General", Scope.EVERYWHERE, True, True),
+    KeyAction("interrupt", ("ctrl+c",), "app.leave(130)", "interrupt", "Leave at once, exit code 130",
+              "General", Scope.EVERYWHERE),
+    KeyAction("palette", ("ctrl+p",), "app.command_palette", "palette", "Search everything that can be done",
+              "General", Scope.EVERYWHERE, True),
+    KeyAction("theme", ("t",), "app.next_theme", "theme", "Switch between the dark and the light theme",
+              "General", Scope.EVERYWHERE, False, True),
+    KeyAction("suspend", ("ctrl+z",), "app.suspend_process", "suspend", "Back to the shell; `fg` returns",
+              "General", Scope.EVERYWHERE),
+    KeyAction("refresh", ("r",), "app.refresh_now", "refresh", "Read everything now instead of at its next turn",
+              "General", Scope.EVERYWHERE, False, True),
+    KeyAction("graph_span", ("g",), "app.graph_span", "60 s/10 min", "Graphs over 60 seconds or over 10 minutes",
+              "Views", Scope.EVERYWHERE, False, True),
+    KeyAction("details", ("enter",), "details", "details", "Everything known of the selected model, card or row",
+              "Views", Scope.LIST, True),
+    KeyAction("filter", ("slash",), "screen.filter", "filter", "Show only rows that contain what you type",
+              "Views", Scope.DESK, True, True),
+    KeyAction("back", ("escape",), "screen.back", "back", "Clear the filter, close a view",
+              "Views", Scope.EVERYWHERE),
+    KeyAction("sort", ("o",), "next_sort", "sort", "Order the list by the next column",
+              "Views", Scope.LIST, True),
+    KeyAction("reverse_sort", ("O",), "reverse_sort", "reverse", "Turn the order around",
+              "Views", Scope.LIST),
+    KeyAction("installed", ("1",), "screen.tab('installed')", "installed", "Installed models",
+              "Views", Scope.DESK, False, True),
+    KeyAction("processes", ("2",), "screen.tab('processes')", "processes", "Other processes on the cards",
+              "Views", Scope.DESK, False, True),
+    KeyAction("events", ("3",), "screen.tab('events')", "events", "What happened, newest first",
+              "Views", Scope.DESK, False, True),
+    KeyAction("problems", ("4",), "screen.tab('problems')", "problems", "What is wrong and what to do",
+              "Views", Scope.DESK, False, True),
+    KeyAction("focus_next", ("tab",), "screen.focus_next", "next list", "To the next list",
+              "Moving", Scope.DESK),
+    KeyAction("focus_previous", ("shift+tab",), "screen.focus_previous", "previous list", "To the previous list",
+              "Moving", Scope.DESK),
+    KeyAction("up", ("up",), "move(-1)", "up", "One row up", "Moving", Scope.LIST),
+    KeyAction("down", ("down",), "move(1)", "down", "One row down", "Moving", Scope.LIST),
+    KeyAction("page_up", ("pageup", "ctrl+b"), "page(-1)", "page up", "One page up", "Moving", Scope.LIST),
+    KeyAction("page_down", ("pagedown", "ctrl+f"), "page(1)", "page down", "One page down", "Moving", Scope.LIST),
+    KeyAction("first", ("home",), "first", "first", "To the first row, and stay there", "Moving", Scope.LIST),
+    KeyAction("last", ("end", "G"), "last", "last", "To the last row", "Moving", Scope.LIST),
+    KeyAction("detail_up", ("up",), "scroll(-1)", "up", "Scroll up", "In details and help", Scope.DETAIL),
+    KeyAction("detail_down", ("down",), "scroll(1)", "down", "Scroll down", "In details and help", Scope.DETAIL),
+    KeyAction("detail_page_up", ("pageup", "ctrl+b"), "scroll_page(-1)", "page up", "Scroll one page up",
+              "In details and help", Scope.DETAIL),
+    KeyAction("detail_page_down", ("pagedown", "ctrl+f", "space"), "scroll_page(1)", "page down",
+              "Scroll one page down", "In details and help", Scope.DETAIL),
+    KeyAction("detail_first", ("home",), "scroll_to(0)", "top", "To the top", "In details and help", Scope.DETAIL),
+    KeyAction("detail_last", ("end", "G"), "scroll_to(1)", "end", "To the end", "In details and help", Scope.DETAIL),
+    KeyAction("detail_close", ("enter",), "screen.back", "close", "Close the view", "In details and help",
+              Scope.DETAIL),
+)  # fmt: skip
+"""The registry, in the order of the help view."""
+
+RESERVED_KEYS: Mapping[str, str] = {
+    "l": "load",
+    "u": "unload",
+    "p": "pin",
+    "k": "keep-alive",
+    "s": "swap",
+    "f": "fit",
+    "w": "working sets",
+    "e": "editors",
+}
+"""Keys kept free for the daily actions to come; the reason why `j` and `k` do not move by default."""
+
+_KEY_NAMES = frozenset(
+    (
+        *("up", "down", "left", "right", "pageup", "pagedown", "home", "end"),
+        *("enter", "escape", "tab", "space", "backspace", "delete", "insert"),
+        *(f"f{number}" for number in range(1, 25)),
+    )
+)
+
+_SHORT_NAMES = {
+    "solidus": "slash", "reverse_solidus": "backslash", "commercial_at": "at", "hyphen_minus": "minus",
+    "plus_sign": "plus", "low_line": "underscore",
+}  # fmt: skip
+"""Unicode names that Textual replaces (textual keys.py KEY_NAME_REPLACEMENTS)."""
+
+_MODIFIERS = frozenset({"ctrl", "shift", "alt", "super", "meta", "hyper"})
+
+_DISPLAYS = {
+    "up": "↑", "down": "↓", "left": "←", "right": "→", "pageup": "pgup", "pagedown": "pgdn", "escape": "esc",
+    "question_mark": "?", "slash": "/", "backslash": "\\", "minus": "-", "plus": "+", "full_stop": ".", "comma": ",",
+    "colon": ":", "semicolon": ";", "exclamation_mark": "!", "number_sign": "#", "equals_sign": "=", "at": "@",
+    "underscore": "_", "asterisk": "*", "space": "space",
+}  # fmt: skip
+
+
+def key_name(key: str) -> str:
+    """Return the name Textual gives a key: `/` is `slash`, `?` is `question_mark`, `a` is `a`."""
+    key = key.strip()
+    if len(key) != 1 or key.isalnum():
+        return key
+    try:
+        name = unicodedata.name(key).lower().replace("-", "_").replace(" ", "_")
+    except ValueError:
+        return key
+    return _SHORT_NAMES.get(name, name)
+
+
+def display_key(key: str) -> str:
+    """Return a key as it is shown: `slash` is `/`, `ctrl+p` is `^p`."""
+    *modifiers, name = key.split("+")
+    shown = _DISPLAYS.get(name, name)
+    prefix = "".join("^" if modifier == "ctrl" else f"{modifier}+" for modifier in modifiers)
+    return prefix + shown
+
+
+def keys_of(action: KeyAction, keymap: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the keys of an action under a keymap that has passed `check_keymap`."""
+    text = keymap.get(action.id)
+    return tuple(key_name(key) for key in text.split(",")) if text else action.keys
+
+
+def _usable(key: str) -> bool:
+    """Tell whether a terminal can send such a key at all."""
+    *modifiers, name = key.split("+")
+    if not name or any(modifier not in _MODIFIERS for modifier in modifiers):
+        return False
+    if name in _KEY_NAMES or (len(name) == 1 and name.isprintable()):
+        return True
+    if name in _DISPLAYS or name in _SHORT_NAMES.values():
+        return True
+    try:
+        unicodedata.lookup(name.replace("_", " "))
+    except KeyError:
+        try:
+            unicodedata.lookup(name.replace("_", "-"))
+        except KeyError:
+            return False
+    return True
+
+
+def _nearest(name: str) -> str:
+    """Return ` (did you mean …?)` for a misspelled id, or nothing."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, [action.id for action in BINDINGS], n=1)
+    return f", did you mean `{close[0]}`?" if close else ""
+
+
+def _unusable(keymap: Mapping[str, str]) -> list[str]:
+    """Find unknown ids and keys that no terminal sends."""
+    known = {action.id for action in BINDINGS}
+    errors: list[str] = []
+    for identifier, text in keymap.items():
+        if identifier not in known:
+            errors.append(f"keymap: no action `{identifier}`{_nearest(identifier)}")
+            continue
+        if not isinstance(text, str) or not text.strip():
+            errors.append(f"keymap: `{identifier}` needs at least one key")
+            continue
+        errors.extend(
+            f"keymap: `{identifier}`: `{key.strip()}` is not a key"
+            for key in text.split(",")
+            if not _usable(key_name(key))
+        )
+    return errors
+
+
+def check_keymap(mapping: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what is wrong with a keymap, one sentence each; empty when it can be applied.
+
+    Textual itself ignores unknown ids, and when a key is taken from another action that is not itself remapped
+    it drops that action's key without a word (textual binding.py, BindingsMap.apply_keymap, 8.2.8).
+    """
+    errors = _unusable(mapping)
+    if errors:
+        return tuple(errors)
+    owners: dict[str, list[KeyAction]] = {}
+    for action in BINDINGS:
+        for key in dict.fromkeys(keys_of(action, mapping)):
+            for other in owners.get(key, []):
+                if other.scope in _OVERLAPS[action.scope]:
+                    errors.append(f"keymap: `{display_key(key)}` would mean both `{other.id}` and `{action.id}`")
+            owners.setdefault(key, []).append(action)
+    return tuple(errors)

@@ -1,0 +1,207 @@
+"""The application: owns the one timer, makes a scene of each desk and hands it to the screen on top."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+from textual.app import App
+from textual.message import Message
+
+from gpudesk.errors import ExitCode
+from gpudesk.keymap import check_keymap
+from gpudesk.ui.marks import assign_marks
+from gpudesk.ui.palette import Palette
+from gpudesk.ui.scene import Scene
+from gpudesk.ui.screens.base import SceneScreen
+from gpudesk.ui.screens.desk import DeskScreen
+from gpudesk.ui.themes import DARK_NAME, LIGHT_NAME, own_themes
+from gpudesk.watch.history import Span as HistorySpan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from textual import events
+    from textual.driver import Driver
+    from textual.screen import Screen
+    from textual.theme import Theme
+
+    from gpudesk.config import Settings
+    from gpudesk.domain.problem import Problem
+    from gpudesk.watch.feed import DeskFeed
+
+TICK_SECONDS = 1.0
+UNFOCUSED_SLACK = 4.0
+"""Samples may come this much later before they count as stale while the terminal has no focus."""
+
+
+class DeskMoved(Message):
+    """The watch noticed something that should not wait for the next tick."""
+
+    def can_replace(self, message: Message) -> bool:
+        """Several in a row are one."""
+        return isinstance(message, DeskMoved)
+
+
+class GpudeskApp(App[int], inherit_bindings=False):
+    """The desk on a terminal."""
+
+    TITLE = "gpudesk"
+    ENABLE_COMMAND_PALETTE = True
+    CSS_PATH = "gpudesk.tcss"
+    HORIZONTAL_BREAKPOINTS = []  # noqa: RUF012 - sizes are divided by `layout.plan_desk`
+
+    def __init__(
+        self,
+        feed: DeskFeed,
+        settings: Settings,
+        *,
+        banner: str | None = None,
+        problems: Sequence[Problem] = (),
+    ) -> None:
+        """Make the application; nothing is read or drawn yet.
+
+        Args:
+            feed: the running watch.
+            settings: what the user set.
+            banner: a line that stays under the title, for the demo.
+            problems: what is wrong outside the watch (a broken configuration), shown among the others.
+        """
+        super().__init__(driver_class=_driver_class(), ansi_color=True if settings.ansi_colors else None)
+        self._feed = feed
+        self._settings = settings
+        self._banner = banner
+        self._own_problems = tuple(problems)
+        self._marks: dict[str, int] = {}
+        self._span = HistorySpan.MINUTE
+        self._focused_terminal = True
+        self._palette: Palette | None = None
+        self._colored = not os.environ.get("NO_COLOR")
+        if settings.reduced_motion:
+            self.animation_level = "none"
+        self._keymap_in_use = {} if check_keymap(settings.keymap) else dict(settings.keymap)
+        for theme in own_themes():
+            self.register_theme(theme)
+        wanted = settings.theme if settings.theme in self.available_themes else DARK_NAME
+        if settings.ansi_colors and not self.available_themes[wanted].ansi:
+            wanted = "ansi-light" if not self.available_themes[wanted].dark else "ansi-dark"
+        self.theme = wanted
+
+    # --- life ---------------------------------------------------------------------------------------------------
+
+    def get_default_screen(self) -> Screen[Any]:
+        """Return the desk."""
+        return DeskScreen(banner=self._banner, keymap=self._keymap_in_use)
+
+    def on_mount(self) -> None:
+        """Begin to show."""
+        if self._keymap_in_use:
+            self.set_keymap(self._keymap_in_use)
+        self.theme_changed_signal.subscribe(self, self._on_theme_changed)
+        self._handle_signals()
+        self.set_interval(TICK_SECONDS, self.show_desk)
+        self._feed.subscribe(self._on_news)
+        self.call_after_refresh(self.show_desk)
+
+    def _on_news(self) -> None:
+        """Called by a watching thread."""
+        if self.is_running:
+            self.post_message(DeskMoved())
+
+    def on_desk_moved(self) -> None:
+        """Show what is new."""
+        self.show_desk()
+
+    def show_desk(self) -> None:
+        """Make a scene of the newest desk and draw it."""
+        screen = self.screen
+        if not isinstance(screen, SceneScreen):
+            return
+        with self.batch_update():
+            screen.show(self.scene(), self.palette)
+
+    def scene(self) -> Scene:
+        """Return the present moment."""
+        desk = self._feed.desk
+        if self._own_problems:
+            from dataclasses import replace
+
+            desk = replace(desk, problems=(*self._own_problems, *desk.problems))
+        self._marks = assign_marks(self._marks, (model.key for model in desk.models))
+        return Scene(
+            desk=desk,
+            now=self._feed.clock.now(),
+            history=self._feed.history,
+            marks=self._marks,
+            reserve_bytes=self._settings.reserve_bytes,
+            span=self._span,
+            colored=self._colored,
+            slack=1.0 if self._focused_terminal else UNFOCUSED_SLACK,
+        )
+
+    @property
+    def palette(self) -> Palette:
+        """Styles of the present theme."""
+        if self._palette is None:
+            theme = self.current_theme
+            self._palette = Palette(self.theme_variables, dark=theme.dark, ansi=self.native_ansi_color)
+        return self._palette
+
+    def _on_theme_changed(self, _theme: Theme) -> None:
+        self._palette = None
+        self.show_desk()
+
+    def on_app_focus(self, _event: events.AppFocus) -> None:
+        """Read at the full rate again, and now."""
+        self._focused_terminal = True
+        self._feed.set_focused(True)
+        self.show_desk()
+
+    def on_app_blur(self, _event: events.AppBlur) -> None:
+        """Nobody looks: read less often."""
+        self._focused_terminal = False
+        self._feed.set_focused(False)
+
+    def _handle_signals(self) -> None:
+        """Leave through the front door, so that the terminal is restored."""
+        loop = asyncio.get_running_loop()
+        for name, code in (("SIGINT", ExitCode.INTERRUPTED), ("SIGTERM", 143), ("SIGHUP", 129)):
+            number = getattr(signal, name, None)
+            if number is None:
+                continue
+            try:
+                loop.add_signal_handler(number, self.action_leave, int(code))
+            except (NotImplementedError, RuntimeError, ValueError):
+                # Windows' event loop, or not the main thread (tests): the default stands.
+                return
+
+    # --- actions ------------------------------------------------------------------------------------------------
+
+    def action_leave(self, code: int) -> None:
+        """End with an exit code."""
+        self._feed.stop()
+        self.exit(code, return_code=code)
+
+    def action_next_theme(self) -> None:
+        """Switch between our dark and light theme."""
+        self.theme = LIGHT_NAME if self.current_theme.dark else DARK_NAME
+
+    def action_graph_span(self) -> None:
+        """Switch the graphs between a minute and ten."""
+        self._span = HistorySpan.TEN_MINUTES if self._span is HistorySpan.MINUTE else HistorySpan.MINUTE
+        self.show_desk()
+
+    def action_refresh_now(self) -> None:
+        """Ask for a sample; what is shown is what it measures."""
+        self._feed.request_sample()
+
+
+def _driver_class() -> type[Driver] | None:
+    """Return the driver that stops at once, where there is a POSIX terminal."""
+    if os.name != "posix":
+        return None
+    from gpudesk.ui.terminal_driver import PromptTerminalDriver
+
+    return PromptTerminalDriver

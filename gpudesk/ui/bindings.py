@@ -1,0 +1,24 @@
+"""From the key registry to Textual's bindings."""
+
+from __future__ import annotations
+
+from textual.binding import Binding, BindingType
+
+from gpudesk.keymap import BINDINGS, Scope
+
+
+def bindings_for(*scopes: Scope) -> list[BindingType]:
+    """Return the bindings of these scopes; their ids let the user's keymap replace the keys."""
+    return [
+        Binding(
+            ",".join(action.keys),
+            action.action,
+            action.description,
+            id=action.id,
+            show=action.in_footer,
+            tooltip=action.help,
+            priority=action.id == "interrupt",
+        )
+        for action in BINDINGS
+        if action.scope in scopes
+    ]

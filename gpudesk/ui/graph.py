@@ -1,0 +1,54 @@
+"""A history as a filled braille area with a fixed 0..1 range.
+
+Fixed, because a range taken from the data makes a rise from 3 to 5 percent fill the graph and a flat line
+vanish (textual renderables/sparkline.py scales to the minimum and maximum of its data).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_LEFT = (0x00, 0x40, 0x44, 0x46, 0x47)
+_RIGHT = (0x00, 0x80, 0xA0, 0xB0, 0xB8)
+"""Dots of a braille cell's left and right column when filled 0 to 4 high (Unicode 2800..28FF)."""
+
+DOTS_PER_ROW = 4
+
+
+def resample(points: Sequence[float | None], count: int) -> list[float | None]:
+    """Stretch or squeeze `points` to `count` values; of several squeezed into one, the highest is kept."""
+    size = len(points)
+    if size == 0 or count <= 0:
+        return [None] * max(0, count)
+    result: list[float | None] = []
+    for index in range(count):
+        first = index * size // count
+        last = max(first + 1, (index + 1) * size // count)
+        known = [value for value in points[first:last] if value is not None]
+        result.append(max(known) if known else None)
+    return result
+
+
+def _dots(value: float | None, rows: int) -> int:
+    """Return how many dots high a value stands; anything above zero shows at least one."""
+    if value is None:
+        return 0
+    clamped = min(1.0, max(0.0, value))
+    dots = round(clamped * rows * DOTS_PER_ROW)
+    return max(dots, 1) if clamped > 0 else dots
+
+
+def area(points: Sequence[float | None], width: int, rows: int) -> list[str]:
+    """Draw points, oldest first, as `rows` lines of `width` braille cells, top line first."""
+    heights = [_dots(value, rows) for value in resample(points, width * 2)]
+    lines: list[str] = []
+    for row in range(rows - 1, -1, -1):
+        base = row * DOTS_PER_ROW
+        cells: list[str] = []
+        for column in range(0, width * 2, 2):
+            left = min(DOTS_PER_ROW, max(0, heights[column] - base))
+            right = min(DOTS_PER_ROW, max(0, heights[column + 1] - base))
+            bits = _LEFT[left] | _RIGHT[right]
+            cells.append(chr(0x2800 + bits) if bits else " ")
+        lines.append("".join(cells))
+    return lines

@@ -1,0 +1,1 @@
+"""The screens: the desk, details, help."""

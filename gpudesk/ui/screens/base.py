@@ -1,0 +1,30 @@
+"""What every screen of gpudesk is: something that draws a scene."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.screen import Screen
+
+from gpudesk.keymap import BINDINGS
+
+if TYPE_CHECKING:
+    from gpudesk.ui.palette import Palette
+    from gpudesk.ui.scene import Scene
+
+
+class SceneScreen(Screen[None], inherit_bindings=False):
+    """A screen that the app hands every new scene to."""
+
+    def show(self, scene: Scene, palette: Palette) -> None:
+        """Draw a scene; unchanged lines are not repainted."""
+        raise NotImplementedError
+
+    def action_back(self) -> None:
+        """Leave what is on top; on the desk itself there is nothing to leave."""
+
+    async def action_run_binding(self, identifier: str) -> None:
+        """Do what a key would do: clicks in the footer come here."""
+        action = next((action for action in BINDINGS if action.id == identifier), None)
+        if action is not None:
+            await self.app.run_action(action.action, self.focused or self)

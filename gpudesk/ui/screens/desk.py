@@ -1,0 +1,291 @@
+"""The main screen: cards, loaded models, and the lists below."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from textual.geometry import NULL_OFFSET, NULL_SPACING, Region
+from textual.layout import ArrangeResult, Layout, WidgetPlacement
+from textual.layouts.vertical import VerticalLayout
+
+from gpudesk.keymap import Scope
+from gpudesk.ui.bindings import bindings_for
+from gpudesk.ui.cells import Line, Span, fit_line
+from gpudesk.ui.layout import LOWER_TABS, Contents, Place, is_wide, plan_desk
+from gpudesk.ui.screens.base import SceneScreen
+from gpudesk.ui.view_footer import footer_line
+from gpudesk.ui.view_lower import EVENTS, INSTALLED, PROBLEMS, PROCESSES, OtherProcess, other_processes
+from gpudesk.ui.view_models import LOADED
+from gpudesk.ui.view_title import title_line
+from gpudesk.ui.widgets.cards_panel import CardsPanel
+from gpudesk.ui.widgets.panel import LineWidget, Painted
+from gpudesk.ui.widgets.row_list import RowList
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from textual import events
+    from textual.app import ComposeResult
+    from textual.geometry import Size
+    from textual.widget import Widget
+
+    from gpudesk.domain.desk import Desk
+    from gpudesk.ui.palette import Palette
+    from gpudesk.ui.scene import Scene
+
+TAB_WORDS = {"installed": "Installed", "processes": "Processes", "events": "Events", "problems": "Problems"}
+LIST_NAMES = ("loaded", *LOWER_TABS)
+
+
+class PlannedLayout(Layout):
+    """Puts each child where the plan says; the others (toasts, tooltips) where Textual would."""
+
+    name = "planned"
+
+    def __init__(self, screen: DeskScreen) -> None:
+        self._screen = screen
+        self._vertical = VerticalLayout()
+
+    def arrange(self, parent: Widget, children: list[Widget], size: Size, greedy: bool = True) -> ArrangeResult:
+        """Place the children."""
+        places = self._screen.plan(size)
+        placements = []
+        others = []
+        for child in children:
+            if child.id not in self._screen.planned:
+                others.append(child)
+                continue
+            place = places.get(child.id)
+            if place is not None:
+                region = Region(place.x, place.y, place.width, place.height)
+                placements.append(WidgetPlacement(region, NULL_OFFSET, NULL_SPACING, child))
+        if others:
+            placements += self._vertical.arrange(parent, others, size, greedy)
+        return placements
+
+
+class DeskScreen(SceneScreen, inherit_bindings=False):
+    """Everything at one look."""
+
+    BINDINGS = bindings_for(Scope.EVERYWHERE, Scope.DESK)
+    AUTO_FOCUS = "#loaded"
+
+    def __init__(self, *, banner: str | None, keymap: Mapping[str, str]) -> None:
+        super().__init__()
+        self._banner = banner
+        self._keymap = keymap
+        self._tab = "installed"
+        self._scene: Scene | None = None
+        self._palette: Palette | None = None
+        self._contents = Contents(banner=banner is not None)
+        self._places: dict[str, Place] = {}
+        self._processes: tuple[OtherProcess, ...] = ()
+        self._events: tuple[Any, ...] = ()
+        self._derived_from: tuple[object, ...] = ()
+        self._layout = PlannedLayout(self)
+        self.title_bar = LineWidget(id="title")
+        self.banner_bar = LineWidget(id="banner")
+        self.footer_bar = LineWidget(id="footer")
+        self.small = LineWidget(id="small")
+        self.cards = CardsPanel(id="cards")
+        self.loaded = RowList(LOADED, id="loaded")
+        self.installed = RowList(INSTALLED, id="installed")
+        self.processes = RowList(PROCESSES, id="processes")
+        self.events = RowList(EVENTS, id="events")
+        self.problems = RowList(PROBLEMS, id="problems")
+        self.lists: dict[str, RowList[Any]] = {
+            rows.table.id: rows for rows in (self.loaded, self.installed, self.processes, self.events, self.problems)
+        }
+        self.planned = {"title", "banner", "cards", *LIST_NAMES, "filter", "footer", "small"}
+
+    @property
+    def layout(self) -> Layout:
+        """The layout that follows `plan_desk`."""
+        return self._layout
+
+    def compose(self) -> ComposeResult:
+        """Put every panel on the screen; the plan decides which are seen."""
+        yield self.title_bar
+        if self._banner is not None:
+            yield self.banner_bar
+        yield self.cards
+        yield from self.lists.values()
+        yield self.footer_bar
+        yield self.small
+
+    def plan(self, size: Size) -> dict[str, Place]:
+        """Divide the screen for its present contents."""
+        self._places = plan_desk(size.width, size.height, self._contents)
+        for name, place in self._places.items():
+            if name == "cards":
+                self.cards.frame = place.frame
+            elif name in self.lists:
+                self.lists[name].frame = place.frame
+        return self._places
+
+    # --- drawing ------------------------------------------------------------------------------------------------
+
+    def show(self, scene: Scene, palette: Palette) -> None:
+        """Draw a scene."""
+        self._scene, self._palette = scene, palette
+        desk = scene.desk
+        self._derive(desk)
+        contents = Contents(
+            cards=len(desk.cards),
+            loaded=len(desk.models),
+            processes=len(self._processes),
+            problems=len(desk.problems),
+            tab=self._tab,
+            banner=self._banner is not None,
+            filtering=self._contents.filtering,
+        )
+        if contents != self._contents:
+            self._contents = contents
+            if plan_desk(*self.size, contents) != self._places:
+                self.refresh(layout=True)
+        self.cards.set_scene(scene)
+        self.loaded.set_items(desk.models, scene)
+        self.installed.set_items(desk.installed, scene)
+        self.processes.set_items(self._processes, scene)
+        self.events.set_items(self._events, scene)
+        self.problems.set_items(desk.problems, scene)
+        self._draw()
+
+    def _derive(self, desk: Desk) -> None:
+        """Compute what follows from the desk and is not in it, only when its basis changed."""
+        basis = (desk.cards, desk.processes, desk.models, desk.events)
+        if len(basis) == len(self._derived_from) and all(
+            new is old for new, old in zip(basis, self._derived_from, strict=True)
+        ):
+            return
+        self._derived_from = basis
+        self._processes = other_processes(desk)
+        self._events = tuple(reversed(desk.events))
+
+    def _draw(self) -> None:
+        """Draw every panel that is seen."""
+        scene, palette = self._scene, self._palette
+        if scene is None or palette is None or not self.is_mounted:
+            return
+        width = self.size.width
+        if "small" in self._places:
+            self._draw_small(palette)
+            return
+        self.title_bar.draw([Painted(title_line(scene, width))], palette)
+        if self._banner is not None:
+            self.banner_bar.draw([Painted(fit_line((Span(f" {self._banner} ", "banner"),), width))], palette)
+        self._title_lists(scene)
+        self.cards.show(palette)
+        for name in self._places:
+            if name in self.lists:
+                self.lists[name].show(palette)
+        self._draw_footer()
+
+    def _draw_small(self, palette: Palette) -> None:
+        text = "gpudesk needs 40×10"
+        self.small.draw([Painted((Span(text, "warn"),)), Painted((Span("q quits", "dim"),))], palette)
+
+    def _draw_footer(self) -> None:
+        if self._palette is None:
+            return
+        scopes = [Scope.EVERYWHERE, Scope.DESK]
+        if self.focused is not None:
+            scopes.append(Scope.LIST)
+        line = footer_line(scopes, self._keymap, self.size.width)
+        self.footer_bar.draw([Painted(line)], self._palette)
+
+    def _title_lists(self, scene: Scene) -> None:
+        """Give each list its title, or the tabs where only one list is seen, and what to say when it is empty."""
+        wide = is_wide(*self.size) and "installed" in self._places and len(self._places) > 0
+        lower = [name for name in LOWER_TABS if name in self._places]
+        for name, rows in self.lists.items():
+            rows.empty = _empty_line(name, scene)
+            if name == "loaded":
+                rows.title = _own_title("Loaded models", rows)
+            elif wide and len(lower) > 1:
+                several = len(lower) == 2 and name != "installed"
+                rows.title = self._tabs_line(LOWER_TABS[1:]) if several else _own_title(TAB_WORDS[name], rows)
+            else:
+                rows.title = self._tabs_line(LOWER_TABS)
+
+    def _tabs_line(self, names: tuple[str, ...]) -> Line:
+        """Return the tabs with their keys and counts; the shown one stands out."""
+        spans: list[Span] = []
+        for name in names:
+            if spans:
+                spans.append(Span("   "))
+            number = LOWER_TABS.index(name) + 1
+            action = f"screen.tab('{name}')"
+            shown = name in self._places
+            total = self.lists[name].counts[1]
+            alarming = name == "problems" and total > 0
+            spans.append(Span(f"{number} ", "key" if not shown else "title-focus", action))
+            spans.append(Span(TAB_WORDS[name], "title-focus" if shown else "dim", action))
+            spans.append(Span(f" {total}", "warn" if alarming else "dim", action))
+        return tuple(spans)
+
+    # --- what is asked of it ------------------------------------------------------------------------------------
+
+    def on_resize(self, _event: events.Resize) -> None:
+        """Draw for the new size once the layout has been applied."""
+        self.call_after_refresh(self._draw)
+
+    def on_row_list_changed(self, event: RowList.Changed) -> None:
+        """Draw the list that changed."""
+        event.stop()
+        self._draw()
+
+    def on_cards_panel_changed(self, event: CardsPanel.Changed) -> None:
+        """Draw the cards."""
+        event.stop()
+        self._draw()
+
+    def _visible(self) -> list[Widget]:
+        """Return what can have the focus, from top to bottom."""
+        names = [name for name in ("cards", *LIST_NAMES) if name in self._places]
+        return [self.cards if name == "cards" else self.lists[name] for name in names]
+
+    def action_focus_next(self) -> None:
+        """Focus the next panel."""
+        self._focus_beside(1)
+
+    def action_focus_previous(self) -> None:
+        """Focus the panel before."""
+        self._focus_beside(-1)
+
+    def _focus_beside(self, step: int) -> None:
+        visible = self._visible()
+        if not visible:
+            return
+        position = visible.index(self.focused) if self.focused in visible else -step if step > 0 else 0
+        self.set_focus(visible[(position + step) % len(visible)])
+
+    def action_tab(self, name: str) -> None:
+        """Show a lower list and focus it."""
+        if name not in LOWER_TABS:
+            return
+        self._tab = name
+        if name not in self._places and self._scene is not None and self._palette is not None:
+            self.show(self._scene, self._palette)
+            self.call_after_refresh(self._draw)
+        self.set_focus(self.lists[name])
+
+
+def _own_title(word: str, rows: RowList[Any]) -> Line:
+    """Return a list's title with its count."""
+    role = "title-focus" if rows.has_focus else "title"
+    total = rows.counts[1]
+    return (Span(word, role), Span(f" {total}", "dim"))
+
+
+def _empty_line(name: str, scene: Scene) -> Line:
+    """Say what it means that a list is empty."""
+    asked = any(engine.reachable for engine in scene.desk.engines)
+    words = {
+        "loaded": "no model is loaded" if asked else "no engine answers, so no loaded models are known",
+        "installed": "no model is installed" if asked else "no engine answers, so no installed models are known",
+        "processes": "no other process is on the cards" if scene.desk.cards else "no card is known",
+        "events": "nothing has happened since gpudesk started",
+        "problems": "✓ nothing is wrong",
+    }
+    return (Span(words[name], "dim"),)

@@ -1,0 +1,31 @@
+"""The last line of the screen: the keys that work here, from the registry, each clickable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gpudesk.keymap import BINDINGS, KeyAction, Scope, display_key, keys_of
+from gpudesk.ui.cells import Line, Span, fit_line, line_width
+
+
+def footer_actions(scopes: Sequence[Scope]) -> list[KeyAction]:
+    """Return the registry's actions that the footer shows in these scopes, the local ones first."""
+    shown = [action for action in BINDINGS if action.in_footer and action.scope in scopes]
+    return sorted(shown, key=lambda action: action.scope is Scope.EVERYWHERE)
+
+
+def footer_line(scopes: Sequence[Scope], keymap: Mapping[str, str], width: int, extra: Line = ()) -> Line:
+    """Return as many keys as fit, `help` and `quit` before all others; `extra` stands at the right."""
+    entries: list[tuple[KeyAction, Line]] = []
+    for action in footer_actions(scopes):
+        keys = keys_of(action, keymap)
+        run = f"run_binding('{action.id}')"
+        entries.append((action, (
+            Span(f" {display_key(keys[0])}", "key", run), Span(f" {action.description} ", "dim", run),
+        )))  # fmt: skip
+    room = width - line_width(extra) - 1
+    while entries and sum(line_width(line) for _, line in entries) > room:
+        dispensable = [index for index, (action, _) in enumerate(entries) if action.id not in ("help", "quit")]
+        entries.pop(dispensable[-1] if dispensable else -1)
+    line = tuple(span for _, spans in entries for span in spans)
+    return (*fit_line(line, max(0, width - line_width(extra))), *extra)

@@ -1,0 +1,1 @@
+"""Widgets that draw whole lines and repaint only the changed ones."""

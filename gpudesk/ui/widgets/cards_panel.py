@@ -1,0 +1,161 @@
+"""The cards area: blocks of lines with one card selected, scrolling when there are many."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+
+from gpudesk.keymap import Scope
+from gpudesk.ui.bindings import bindings_for
+from gpudesk.ui.cells import Span
+from gpudesk.ui.layout import Frame, body_width
+from gpudesk.ui.view_cards import CardsLayout, cards_lines, plan_cards
+from gpudesk.ui.widgets.panel import LineWidget, frame_lines
+
+if TYPE_CHECKING:
+    from textual import events
+
+    from gpudesk.ui.palette import Palette
+    from gpudesk.ui.scene import Scene
+
+
+class CardsPanel(LineWidget):
+    """Every card with its bar, figures and history."""
+
+    can_focus = True
+    BINDINGS = bindings_for(Scope.LIST)
+
+    class Opened(Message):
+        """A card was asked for its details."""
+
+        def __init__(self, index: int) -> None:
+            super().__init__()
+            self.index = index
+
+    class Changed(Message):
+        """Selection or scroll position changed: the panel wants to be drawn."""
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self.frame = Frame.NONE
+        self.selected = 0
+        """Position of the selected card."""
+        self._top = 0
+        self._scene: Scene | None = None
+        self._layout: CardsLayout = plan_cards(0, 80, 4)
+
+    def set_scene(self, scene: Scene) -> None:
+        """Take a new desk."""
+        self._scene = scene
+        self.selected = max(0, min(self.selected, len(scene.desk.cards) - 1))
+
+    def show(self, palette: Palette) -> None:
+        """Draw what is visible."""
+        scene = self._scene
+        width, height = self.size
+        if scene is None or width <= 0:
+            return
+        inner, lines = body_width(width, self.frame), height - self.frame.lines
+        count = len(scene.desk.cards)
+        self._layout = plan_cards(count, inner, lines)
+        every = cards_lines(scene, self._layout, inner, selected=self.selected if self.has_focus else None)
+        self._keep_visible(len(every), lines)
+        thumb = None
+        if len(every) > lines > 0:
+            size = max(1, lines * lines // len(every))
+            first = (lines - size) * self._top // max(1, len(every) - lines)
+            thumb = (first, first + size - 1)
+        title = (Span("Cards" if count != 1 else "Card", "title-focus" if self.has_focus else "title"),)
+        self.draw(
+            frame_lines(
+                [(line, "") for line in every[self._top : self._top + lines]],
+                width,
+                height,
+                self.frame,
+                title=title,
+                right=(Span(f"{self.selected + 1}/{count}", "dim"),) if thumb else (),
+                focused=self.has_focus,
+                thumb=thumb,
+            ),
+            palette,
+        )
+
+    def _keep_visible(self, total: int, lines: int) -> None:
+        """Scroll so that the selected card is on the screen."""
+        first = self.selected // self._layout.columns * self._layout.block_lines
+        last = min(total, first + self._layout.block_lines)
+        self._top = max(min(self._top, first), last - lines)
+        self._top = max(0, min(self._top, total - lines))
+
+    def _go(self, position: int) -> None:
+        count = len(self._scene.desk.cards) if self._scene is not None else 0
+        if count:
+            self.selected = max(0, min(position, count - 1))
+            self.post_message(self.Changed())
+
+    def action_move(self, rows: int) -> None:
+        """Select the card above or below."""
+        self._go(self.selected + rows * self._layout.columns)
+
+    def action_page(self, pages: int) -> None:
+        """Select a card one page away."""
+        self._go(self.selected + pages * max(1, self.size.height // self._layout.block_lines))
+
+    def action_first(self) -> None:
+        """Select the first card."""
+        self._go(0)
+
+    def action_last(self) -> None:
+        """Select the last card."""
+        self._go(1 << 30)
+
+    def action_details(self) -> None:
+        """Ask for the details of the selected card."""
+        if self._scene is not None and self._scene.desk.cards:
+            self.post_message(self.Opened(self._scene.desk.cards[self.selected].card.index))
+
+    def action_card(self, index: int) -> None:
+        """Ask for the details of the card with an index."""
+        self.post_message(self.Opened(index))
+
+    def action_next_sort(self) -> None:
+        """Cards stay in the driver's order."""
+        self.notify("cards stay in the driver's order", timeout=3)
+
+    def action_reverse_sort(self) -> None:
+        """Cards stay in the driver's order."""
+        self.action_next_sort()
+
+    async def on_click(self, event: events.Click) -> None:
+        """Select the card under the mouse; on its name, or with a second click, open it."""
+        if await self._run_action_at(event):
+            return
+        y = self._top + event.y - (1 if self.frame is not Frame.NONE else 0)
+        columns = self._layout.columns
+        column = min(columns - 1, event.x * columns // max(1, self.size.width))
+        self._go(y // self._layout.block_lines * columns + column)
+        if event.chain > 1:
+            self.action_details()
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Select the next card."""
+        event.stop()
+        self.action_move(1)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Select the card before."""
+        event.stop()
+        self.action_move(-1)
+
+    def on_resize(self) -> None:
+        """Draw for the new size."""
+        self.post_message(self.Changed())
+
+    def on_focus(self) -> None:
+        """Show the selection."""
+        self.post_message(self.Changed())
+
+    def on_blur(self) -> None:
+        """Hide the selection."""
+        self.post_message(self.Changed())
