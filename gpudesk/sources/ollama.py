@@ -1,4 +1,4 @@
-"""An Ollama server as two sources: what is loaded, every pass, and what is installed, now and then."""
+"""An Ollama server as sources: what is loaded, every pass; what is installed, now and then; its details, once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from gpudesk.domain.engine import CatalogSample, EngineKind, EngineSample
 from gpudesk.domain.keep_alive import KeepAliveState
 from gpudesk.domain.problem import Problem
 from gpudesk.errors import SourceError
+from gpudesk.sources.ollama_details import OllamaDetailsSource
 from gpudesk.sources.ollama_values import as_http_date
 from gpudesk.sources.ollama_wire import clock_skew, parse_ps, parse_tags, parse_version
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from gpudesk.domain.desk import Desk
     from gpudesk.domain.model import EngineModel
     from gpudesk.sources.ollama_client import Answer, OllamaClient
+
+__all__ = ["OllamaCatalogSource", "OllamaDetailsSource", "OllamaSource"]
 
 VERSION_SECONDS = 60.0
 """How often the version is asked again while all is well: a server may be upgraded between two polls."""

@@ -75,8 +75,9 @@ def _tls_context(address: EngineAddress) -> ssl.SSLContext:
         try:
             context.load_verify_locations(address.ca_file)
         except (OSError, ValueError) as error:
-            is_file = isinstance(error, OSError) and not isinstance(error, ssl.SSLError)
-            reason = str(error.strerror) if is_file else "it holds no certificate"
+            reason = "it holds no certificate"
+            if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
+                reason = error.strerror or str(error)
             message = f"The ca_file {clean(address.ca_file)} of {address.url} cannot be used: {clean(reason, 80)}"
             raise SourceError(FailureKind.MISSING, message, "Name a readable PEM file") from None
     return context
