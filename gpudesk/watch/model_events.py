@@ -1,0 +1,106 @@
+"""The words for what became of a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpudesk.domain.event import Event, EventKind, Severity
+from gpudesk.units import gibibytes, percent
+from gpudesk.watch.known_models import differences
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from gpudesk.domain.desk import LoadedModel
+    from gpudesk.watch.known_models import Known
+    from gpudesk.watch.timers import TimerChange
+
+
+def arrived(model: LoadedModel, at: datetime) -> Event:
+    """Return the event of a model that was loaded."""
+    size = model.memory_bytes if model.memory_bytes else model.reported_vram_bytes
+    parts = [gibibytes(size)] if size else []
+    if model.context_length is not None:
+        parts.append(f"context {model.context_length}")
+    made_of = f" ({', '.join(parts)})" if parts else ""
+    return Event(EventKind.LOADED, at, model.name, f"{model.name} loaded{made_of}", engine_url=model.engine_url)
+
+
+def departed(left: Known, url: str, at: datetime, *, for_whom: str | None, away: bool) -> Event:
+    """Return the event of a model that is gone.
+
+    Args:
+        left: what was known of it.
+        url: its engine.
+        at: when that was noticed.
+        for_whom: the model that came in its place, if one did.
+        away: the engine did not answer in between, so nobody saw why.
+    """
+    early = None if away else left.left_text(at)
+    if early is None:
+        why = f" while {url} did not answer" if away else ""
+        if not away and left.timer.state is not None:
+            why = ": asked for" if left.timer.asked else ": its keep-alive was over"
+        return Event(EventKind.UNLOADED, at, left.name, f"{left.name} unloaded{why}", engine_url=url)
+    if for_whom is not None:
+        return evicted(left.name, url, at, early, for_whom)
+    when = "although its keep-alive was forever" if early == "forever" else f"{early} before its time"
+    message = f"{left.name} unloaded {when}: asked for, or its process ended"
+    return Event(EventKind.UNLOADED, at, left.name, message, before=early, engine_url=url)
+
+
+def evicted(name: str, url: str, at: datetime, early: str, for_whom: str) -> Event:
+    """Return the event of a model that had to make room."""
+    forever = early == "forever"
+    when = "although its keep-alive was forever" if forever else f"{early} before its time"
+    severity = Severity.WARNING if forever else Severity.INFO
+    message = f"{name} evicted for {for_whom}, {when}"
+    return Event(EventKind.EVICTED, at, name, message, severity, before=early, after=for_whom, engine_url=url)
+
+
+def reloaded(was: Known, now: Known, url: str, at: datetime) -> Event:
+    """Return the event of a model that was loaded anew."""
+    pairs = differences(was, now)
+    if not pairs:
+        message = f"{was.name} reloaded with the same settings: its process ended, or it was asked for"
+        return Event(EventKind.RELOADED, at, was.name, message, engine_url=url)
+    before, after = (", ".join(side) for side in zip(*pairs, strict=True))
+    message = f"{was.name} reloaded with {after} instead of {before}"
+    return Event(EventKind.RELOADED, at, was.name, message, Severity.WARNING, before, after, engine_url=url)
+
+
+def keep_alive_changed(model: LoadedModel, change: TimerChange, at: datetime) -> Event:
+    """Return the event of another keep-alive, and who is known for sending it.
+
+    Continue sends half an hour with every request unless told otherwise (continuedev/continue core/llm/llms/Ollama.ts:
+    `keep_alive: options.keepAlive ?? 60 * 30`; issues 3033, 5721).
+    """
+    lost = change.before == "forever"
+    hint = " (Continue sends 30m by default)" if lost and change.is_half_hour else ""
+    message = f"keep-alive of {model.name} changed from {change.before} to {change.after}{hint}"
+    severity = Severity.WARNING if lost else Severity.INFO
+    return Event(
+        EventKind.KEEP_ALIVE_CHANGED,
+        at,
+        model.name,
+        message,
+        severity,
+        change.before,
+        change.after,
+        engine_url=model.engine_url,
+    )
+
+
+def spilled(model: LoadedModel, at: datetime) -> Event:
+    """Return the event of a model that runs partly on the CPU."""
+    share = percent(model.cpu_ratio)
+    message = f"{model.name} runs {share} on the CPU"
+    kind = EventKind.SPILLED
+    return Event(kind, at, model.name, message, Severity.WARNING, after=share, engine_url=model.engine_url)
+
+
+def back_on_card(model: LoadedModel, at: datetime) -> Event:
+    """Return the event of a model that is all on the card again."""
+    return Event(
+        EventKind.BACK_ON_CARD, at, model.name, f"{model.name} is all on the card again", engine_url=model.engine_url
+    )

@@ -1,0 +1,111 @@
+"""One desk, read once: for commands that print and leave."""
+
+from __future__ import annotations
+
+import time
+from threading import Condition, Event, Thread
+from typing import TYPE_CHECKING
+
+from gpudesk.domain.reading import Failure, Reading
+from gpudesk.errors import FailureKind
+from gpudesk.watch.look import look
+from gpudesk.watch.names import CARDS, PROCESSES, engine_source, is_details, side_url
+from gpudesk.watch.store import initial, reduce
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpudesk.clock import Clock
+    from gpudesk.domain.desk import Desk
+    from gpudesk.domain.reading import Sample
+    from gpudesk.sources.base import Source
+
+PATIENCE_RATIO = 0.5
+"""Share of the time after which a source no longer waits for the one that it follows."""
+
+
+def sample_once(sources: Sequence[Source], clock: Clock, timeout_seconds: float) -> Desk:
+    """Read every source once, at the same time where possible, and return the desk.
+
+    Processes are read when the cards are known, what an engine tells about models when its loaded ones are. Whatever
+    has not answered in time is a problem on the desk. The sources are closed afterwards, each by its own thread, and
+    nobody waits for that.
+    """
+    return _Once(sources, clock, timeout_seconds).run()
+
+
+class _Once:
+    """The threads of one pass and what they have brought so far."""
+
+    def __init__(self, sources: Sequence[Source], clock: Clock, timeout_seconds: float) -> None:
+        self._clock = clock
+        self._timeout_seconds = timeout_seconds
+        self._waiting = {source.name: source for source in sources}
+        self._running: dict[str, Source] = {}
+        self._watched = initial(clock.now())
+        self._changed = Condition()
+        self._finished = Event()
+
+    def run(self) -> Desk:
+        """Start every source when its time has come, and wait for all or for the deadline."""
+        began = time.monotonic()
+        with self._changed:
+            while True:
+                elapsed = time.monotonic() - began
+                patient = elapsed < PATIENCE_RATIO * self._timeout_seconds
+                self._start_ready(patient=patient)
+                if not self._waiting and not self._running:
+                    break
+                if elapsed >= self._timeout_seconds:
+                    break
+                until = self._timeout_seconds * (PATIENCE_RATIO if patient and self._waiting else 1.0)
+                self._changed.wait(until - elapsed)
+            for name in (*self._running, *self._waiting):
+                message = f"no answer within {self._timeout_seconds:g} s"
+                self._fold(name, None, Failure(FailureKind.TIMEOUT, message, "try again with a longer --timeout"))
+            self._finished.set()
+            return self._watched.desk
+
+    def _start_ready(self, *, patient: bool) -> None:
+        """Start every source that has what it needs, or has waited for it long enough."""
+        for name, source in list(self._waiting.items()):
+            leader = _leader(name)
+            if patient and leader is not None and (leader in self._waiting or leader in self._running):
+                continue
+            del self._waiting[name]
+            if leader is not None and is_details(name) and self._failed(leader):
+                continue
+            self._running[name] = source
+            desk = self._watched.desk
+            Thread(target=self._read, args=(source, desk), name=f"gpudesk {name}", daemon=True).start()
+
+    def _failed(self, name: str) -> bool:
+        state = self._watched.desk.source(name)
+        return state is not None and state.failure is not None
+
+    def _read(self, source: Source, desk: Desk) -> None:
+        """Read one source, and close it when nobody needs any of them any more (they may share a connection)."""
+        look(source, desk, lambda value, failure: self._took(source.name, value, failure))
+        self._finished.wait()
+        source.close()
+
+    def _took(self, name: str, value: Sample | None, failure: Failure | None) -> None:
+        """Fold what a source gave, unless it is too late."""
+        with self._changed:
+            if self._finished.is_set():
+                return
+            self._fold(name, value, failure)
+            self._running.pop(name, None)
+            self._changed.notify()
+
+    def _fold(self, name: str, value: Sample | None, failure: Failure | None) -> None:
+        reading = Reading(name, 1, self._clock.now(), value, failure)
+        self._watched = reduce(self._watched, reading)
+
+
+def _leader(name: str) -> str | None:
+    """Return the source that must have answered before this one knows what to look for."""
+    if name == PROCESSES:
+        return CARDS
+    url = side_url(name)
+    return engine_source(url) if url is not None and is_details(name) else None

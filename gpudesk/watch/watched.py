@@ -1,0 +1,29 @@
+"""What the store folds into: the raw samples beside the desk that was made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gpudesk.watch.changes import Memory
+
+if TYPE_CHECKING:
+    from gpudesk.domain.card import Card
+    from gpudesk.domain.desk import Desk
+    from gpudesk.domain.engine import CatalogSample, DetailsSample, EngineSample
+    from gpudesk.domain.process import ProcessSample
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A desk together with the samples it was made of; equal samples stay the same objects."""
+
+    desk: Desk
+    cards: tuple[Card, ...] = ()
+    processes: ProcessSample | None = None
+    engines: tuple[EngineSample, ...] = ()
+    """One per engine, without the models that went away while the engine did not answer."""
+    catalogs: tuple[CatalogSample, ...] = ()
+    details: tuple[DetailsSample, ...] = ()
+    memory: Memory = field(default_factory=Memory)
+    """What the comparison of desks has to remember."""
