@@ -3,43 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-OUTER_ENVIRONMENT: dict[str, str] = dict(os.environ)
-"""The environment as the test run found it: what sets up a real engine needs its proxies and cache folder."""
+from tests import environment  # noqa: F401 -- first of all: it cleans the environment
+from tests.live.fixtures import current_ollama, real_ollama
 
-LEAKING_PREFIXES = ("TEXTUAL", "OLLAMA_", "XDG_")
-LEAKING_NAMES = frozenset(
-    {"NO_COLOR", "FORCE_COLOR", "COLORTERM", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES"}
-    | {name for scheme in ("HTTP", "HTTPS", "ALL", "NO") for name in (f"{scheme}_PROXY", f"{scheme}_proxy".lower())}
-    | {"SSL_CERT_FILE", "SSL_CERT_DIR"}
-)
-
-
-def _leaks(name: str) -> bool:
-    ours = name.startswith("GPUDESK_") and not name.startswith("GPUDESK_TEST_")
-    return ours or name.startswith(LEAKING_PREFIXES) or name in LEAKING_NAMES
-
-
-def _clean_environment() -> None:
-    """Remove what changes results from outside.
-
-    Once and before anything is imported, because Textual reads its variables when it is imported.
-    """
-    for name in [name for name in os.environ if _leaks(name)]:
-        del os.environ[name]
-    os.environ["TERM"] = "xterm-256color"
-    os.environ["TZ"] = "UTC"
-    if hasattr(time, "tzset"):
-        time.tzset()
-
-
-_clean_environment()
+__all__ = ["current_ollama", "real_ollama"]
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,1 @@
+"""Tests against real engines, and the suite that holds the simulation to what they do."""
