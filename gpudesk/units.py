@@ -21,7 +21,7 @@ def gibibytes(memory_bytes: int | None, *, unit: bool = True) -> str:
     """
     if memory_bytes is None:
         return UNKNOWN
-    if memory_bytes and abs(memory_bytes) < GIBIBYTE // 20:
+    if memory_bytes and abs(memory_bytes) * 20 < GIBIBYTE:
         return f"{memory_bytes / MEBIBYTE:.0f} MiB" if unit else f"{memory_bytes / MEBIBYTE:.0f}M"
     text = f"{memory_bytes / GIBIBYTE:.1f}"
     return f"{text} GiB" if unit else text

@@ -66,7 +66,7 @@ def explain_difference(
 
 
 def _estimate(runner: Runner | None) -> list[str]:
-    reasons = ["the claim is an estimate Ollama made before the load, not a measurement"]
+    reasons = ["Ollama before 0.12.11 claims what it estimated before the load, for most models"]
     if runner is not None and (runner.kv_cache_type_k or "f16") not in ("f16", "f32"):
         reasons.append(f"the estimate rounds the {runner.kv_cache_type_k} context cache")
     return reasons

@@ -157,7 +157,9 @@ def _join_by_name(
     for group in groups:
         for model in group.models:
             holders.setdefault(plain_name(model.name), []).append(group)
-    return _give(runners, parents, lambda runner: holders.get(plain_name(runner.model_name or ""), []))
+    return _give(
+        runners, parents, lambda runner: holders.get(plain_name(runner.model_name), []) if runner.model_name else []
+    )
 
 
 def _give(

@@ -99,22 +99,22 @@ def _measure(placing: Placing, tables: Sequence[CardTable]) -> None:
     with several such cards nobody knows.
     """
     hinted: list[CardTable] = []
+    present = False
     pids = placing.group.pids
     for position, table in enumerate(tables):
-        shares = [
-            table.settled.shares[pid] for pid in pids if pid in table.settled.shares and pid not in table.strangers
-        ]
+        listed = table.settled.shares
+        shares = [listed[pid] for pid in pids if pid in listed and pid not in table.strangers]
         known = [share for share in shares if share is not None]
+        present = present or bool(shares)
         if known:
             placing.measured[position] = sum(known)
         if len(known) < len(shares) and table.settled.occupied_bytes is not None:
             hinted.append(table)
     silent = [table for table in tables if not table.tells]
-    if not hinted and not placing.measured and pids and tables and not silent:
-        placing.nowhere = True
+    placing.nowhere = bool(pids and tables) and not present and not silent
     if not placing.claim_bytes:
         return
-    if not hinted and not placing.measured:
+    if not present:
         hinted = [table for table in silent if table.settled.occupied_bytes is not None]
         if len(hinted) > 1:
             placing.unplaced = True

@@ -41,7 +41,8 @@ def settle(card: Card) -> SettledCard:
     """Make the figures of one card agree; what had to be settled is said in the notes.
 
     The order of trust: total; processes' own figures, unless together they exceed the total; used, raised to the
-    processes' sum when it lags behind; free, which is always what remains.
+    processes' sum when it lags behind; free, which is always what remains. A sleeping card is not asked, and nobody
+    can hold anything on it: the kernel only lets an unused card sleep.
     """
     notes: list[str] = []
     total = card.memory_total_bytes if card.memory_total_bytes is not None and card.memory_total_bytes > 0 else None
@@ -53,7 +54,10 @@ def settle(card: Card) -> SettledCard:
         shares, complete = dict.fromkeys(shares), False
         notes.append("the driver's figures for single processes add up to more than the card has and are not used")
     measured = sum(share for share in shares.values() if share)
-    used, note = _used(total, _possible(card.memory_used_bytes, total), free, reserved)
+    used = _possible(card.memory_used_bytes, total)
+    if used is None and free is None and card.asleep:
+        used = 0
+    used, note = _used(total, used, free, reserved)
     notes += note
     occupied = total if used is None else max(used, measured) + reserved
     if occupied is not None:

@@ -28,6 +28,9 @@ ENTRY_LIMIT = 20_000
 SIZE_LIMIT_BYTES = 1 << 20
 """Larger files are no manifests; real ones have about one kilobyte, safetensors models some hundred."""
 
+DIRECTORY_LIMIT = 8
+"""Models folders searched; runners may name further ones than the usual."""
+
 RETRY_SECONDS = 10.0
 """How long a digest that was not found is not looked for again."""
 
@@ -56,19 +59,37 @@ class Manifests:
     """An index from weights to names, refreshed only when somebody asks for a blob it does not have."""
 
     def __init__(self, directories: Sequence[Path] | None = None, *, clock: Clock = SYSTEM_CLOCK) -> None:
-        self._directories = tuple(default_directories() if directories is None else directories)
+        self._directories = list(default_directories() if directories is None else directories)
+        self._may_add = directories is None
         self._clock = clock
         self._names: dict[str, tuple[str, ...]] = {}
         self._files: dict[str, tuple[tuple[int, int], tuple[str, ...]]] = {}
         self._walked_at: float | None = None
 
-    def names(self, digest: str) -> tuple[str, ...]:
-        """Return the names whose weights are this blob (64 hex digits), sorted; empty when none is found."""
+    def names(self, digest: str, model_path: str | None = None) -> tuple[str, ...]:
+        """Return the names whose weights are this blob, sorted; empty when none is found.
+
+        Args:
+            digest: 64 hex digits.
+            model_path: the runner's file; the folder it lies in is searched too, unless the folders were given.
+        """
         found = self._names.get(digest)
+        if found is None:
+            self._add_folder_of(model_path)
         if found is None and self._walk_is_due():
             self._walk()
             found = self._names.get(digest)
         return found or ()
+
+    def _add_folder_of(self, model_path: str | None) -> None:
+        """Search the engine's own models folder: its OLLAMA_MODELS need not be ours."""
+        if not self._may_add or not model_path or len(self._directories) >= DIRECTORY_LIMIT:
+            return
+        path = Path(model_path)
+        folder = path.parent.parent
+        if path.is_absolute() and path.parent.name == "blobs" and folder not in self._directories:
+            self._directories.append(folder)
+            self._walked_at = None
 
     def _walk_is_due(self) -> bool:
         return self._walked_at is None or self._clock.monotonic() - self._walked_at >= RETRY_SECONDS

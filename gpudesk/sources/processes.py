@@ -97,8 +97,7 @@ class ProcessSource:
             pid: process for pid, process in processes.items() if pid in on_cards or process.runner is not None
         }
         self._known = {pid: known for pid, known in self._known.items() if pid in processes}
-        names = _loaded_names(desk)
-        told = {digest for details in desk.details for digest in details.blob_digests}
+        names, told = _loaded_names(desk), _loaded_blobs(desk)
         return ProcessSample(
             tuple(self._finished(processes[pid], names, told) for pid in sorted(processes)), in_container
         )
@@ -176,11 +175,11 @@ class ProcessSource:
         )
 
     def _named(self, runner: Runner, names: frozenset[str], told: set[str]) -> Runner:
-        """Give a runner a model name from the manifests unless the engine has told the blob already."""
+        """Give a runner a model name from the manifests unless an engine lists its model and told the blob."""
         digest = runner.blob_digest
         if runner.model_name is not None or digest is None or digest in told:
             return runner
-        found = self._manifests.names(digest)
+        found = self._manifests.names(digest, runner.model_path)
         best = next((name for name in found if name in names), found[0] if found else None)
         return replace(runner, model_name=best) if best else runner
 
@@ -191,3 +190,9 @@ def _needs_parent(raw: RawProcess) -> bool:
 
 def _loaded_names(desk: Desk) -> frozenset[str]:
     return frozenset(model.name for model in desk.models if model.local)
+
+
+def _loaded_blobs(desk: Desk) -> set[str]:
+    """Return the files of every loaded model whose engine has told them."""
+    digests = {model.digest for model in desk.models if model.local and model.digest}
+    return {blob for details in desk.details if details.digest in digests for blob in details.blob_digests}

@@ -67,9 +67,10 @@ def blob_digest(path: str | None) -> str | None:
 def parse_runner(argv: Sequence[str], *, parent_name: str | None = None) -> Runner | None:
     """Read a command line; None when this is not an Ollama runner holding a model.
 
-    Children without `--model` only list devices and are gone at once (ollama discover/llama_server.go:59, :143).
-    A `llama-server` is Ollama's when it serves a blob or its parent is Ollama; somebody's own server, told by
-    another parent, stays an ordinary process even if it borrows Ollama's file.
+    Children without `--model` only list devices and are gone at once (ollama discover/llama_server.go:59, :143). Up
+    to v0.5.7 the GPU builds of `ollama runner` still carried the old program name. A `llama-server` is Ollama's when
+    it serves a blob or its parent is Ollama; somebody's own server, told by another parent, stays an ordinary
+    process even if it borrows Ollama's file.
 
     Args:
         argv: the command line, program first.
@@ -78,13 +79,13 @@ def parse_runner(argv: Sequence[str], *, parent_name: str | None = None) -> Runn
     if not argv:
         return None
     program = program_name(argv[0])
-    words = argv[1:]
+    words = list(argv[1:])
     if program == "ollama":
         if not words or words[0] != "runner":
             return None
         kind = RunnerKind.OLLAMA_RUNNER
     elif program == "ollama_llama_server":
-        kind = RunnerKind.OLLAMA_LLAMA_SERVER
+        kind = RunnerKind.OLLAMA_RUNNER if words[:1] == ["runner"] else RunnerKind.OLLAMA_LLAMA_SERVER
     elif program == "llama-server":
         kind = RunnerKind.LLAMA_SERVER
     else:
