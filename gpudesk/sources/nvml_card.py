@@ -13,6 +13,7 @@ from gpudesk.sources.nvml_slices import SliceReaders
 from gpudesk.sources.nvml_words import (
     ABSENT,
     CARD_GONE,
+    GPU_IS_LOST,
     NO_PERMISSION,
     NOT_SUPPORTED,
     describe,
@@ -159,7 +160,7 @@ class CardReader:
         info, reserved = self._memory_v2.read(now), None
         if info is not None:
             reserved = info.reserved
-        elif not CARD_GONE & self._library.refusals:
+        elif GPU_IS_LOST not in self._library.refusals:
             info = self._memory_v1.read(now)
         if info is None:
             code = self._memory_v1.code or self._memory_v2.code

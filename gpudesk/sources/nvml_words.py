@@ -108,7 +108,7 @@ def no_cards() -> SourceError:
     return SourceError(
         FailureKind.MISSING,
         "the NVIDIA driver is loaded but reports no card",
-        "Check with nvidia-smi; in a container, start it with --gpus all; one given to a virtual machine does not count",
+        "Check with nvidia-smi; in a container, start it with --gpus all; one given to a virtual machine is not seen",
     )
 
 
