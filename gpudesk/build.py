@@ -1,1 +1,208 @@
 """The one place that wires sources, watch, screen and commands together."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gpudesk.clock import SYSTEM_CLOCK, Clock
+from gpudesk.workstation import Found, NothingFoundError, Workstation, found_in, is_settled
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gpudesk.config import EngineAddress, Settings
+    from gpudesk.domain.desk import Desk
+    from gpudesk.domain.host import Host
+    from gpudesk.sim.workstation import SimulatedWorkstation
+    from gpudesk.sources.base import Source
+    from gpudesk.watch.poller import Poller
+
+DEFAULT_SCENARIO = "coding"
+DEMO_BANNER = "DEMO: every number here is simulated"
+
+ENGINE_PACE = 2.0
+"""Intervals between two looks at an engine: its timers are counted down here, only loads and evictions are news."""
+
+PROBE_SECONDS = 1.0
+"""How long the start waits to learn whether there is anything to show."""
+
+
+def open_workstation(
+    settings: Settings, *, demo: str | None = None, demo_if_empty: bool = False, clock: Clock = SYSTEM_CLOCK
+) -> Workstation:
+    """Return the sources to read: of this computer, or of the simulation when that was asked for.
+
+    Args:
+        settings: what the user set.
+        demo: name of a scenario to simulate; None is this computer.
+        demo_if_empty: simulate when this computer has neither a driver nor an engine.
+        clock: the real one, or a test's.
+    """
+    if demo is not None:
+        return _simulated(settings, demo, DEMO_BANNER)
+    if demo_if_empty:
+        found = look_for_sources(settings, clock=clock)
+        if not found.anything:
+            return _simulated(
+                settings, DEFAULT_SCENARIO, f"{DEMO_BANNER}. Looked for a driver and an engine: {found.summary()}"
+            )
+    return Workstation(_machine_sources(settings, clock), clock, settings)
+
+
+def look_for_sources(
+    settings: Settings, *, clock: Clock = SYSTEM_CLOCK, timeout_seconds: float = PROBE_SECONDS
+) -> Found:
+    """Ask the driver and every engine once and say who is there."""
+    from gpudesk.watch.poller import sample_once
+
+    sources = (_driver_source(settings, clock), *(_engine_source(a, clock) for a in settings.engines))
+    return found_in(sample_once(sources, clock, timeout_seconds), settings)
+
+
+def scenario_names() -> tuple[str, ...]:
+    """Return what `--demo` can show."""
+    from gpudesk.sim.scenarios import SCENARIOS
+
+    return tuple(SCENARIOS)
+
+
+def _driver_source(settings: Settings, clock: Clock) -> Source:
+    from gpudesk.sources.nvml import NvmlSource
+
+    return NvmlSource(clock, interval_seconds=settings.interval_seconds)
+
+
+def _engine_source(address: EngineAddress, clock: Clock) -> Source:
+    from gpudesk.sources.ollama import OllamaSource
+    from gpudesk.sources.ollama_client import OllamaClient
+
+    return OllamaSource(OllamaClient(address), clock)
+
+
+def _engine_sources(address: EngineAddress, settings: Settings, clock: Clock, cache: Path | None) -> tuple[Source, ...]:
+    """Return everything that is asked of one engine, over one client."""
+    from gpudesk.sources.ollama import OllamaCatalogSource, OllamaSource
+    from gpudesk.sources.ollama_client import OllamaClient
+    from gpudesk.sources.ollama_details import OllamaDetailsSource
+
+    client = OllamaClient(address)
+    return (
+        OllamaSource(client, clock, interval_seconds=ENGINE_PACE * settings.interval_seconds),
+        OllamaCatalogSource(client, clock),
+        OllamaDetailsSource(client, clock, cache_directory=cache),
+    )
+
+
+def _machine_sources(settings: Settings, clock: Clock) -> tuple[Source, ...]:
+    """Return the sources of this computer; heavy libraries load at their first read, in the source's own thread."""
+    from gpudesk.paths import cache_directory
+    from gpudesk.sources.host import HostSource
+    from gpudesk.sources.processes import ProcessSource
+
+    cache = cache_directory()
+    engines = [source for address in settings.engines for source in _engine_sources(address, settings, clock, cache)]
+    return (_driver_source(settings, clock), *engines, ProcessSource(clock=clock), HostSource())
+
+
+class _SimulatedHost:
+    """The host of the simulated workstation as a source."""
+
+    name = "host"
+    interval_seconds = 5.0
+
+    def __init__(self, workstation: SimulatedWorkstation) -> None:
+        self._workstation = workstation
+
+    def read(self, desk: Desk) -> Host:  # noqa: ARG002 - every source is handed the desk
+        """Look once."""
+        return self._workstation.host()
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def _simulated(settings: Settings, scenario: str, banner: str) -> Workstation:
+    """Start the simulation; the same sources read it that would read this computer, and nothing of this computer."""
+    from gpudesk.config import EngineAddress
+    from gpudesk.sim.workstation import SimulatedWorkstation
+
+    simulated = SimulatedWorkstation(scenario)
+    simulated.__enter__()
+    settings = replace(settings, engines=(EngineAddress(simulated.url),))
+    return Workstation(
+        _simulated_sources(simulated, settings),
+        simulated.clock,
+        settings,
+        banner,
+        close=lambda: simulated.__exit__(None, None, None),
+    )
+
+
+def _simulated_sources(simulated: SimulatedWorkstation, settings: Settings) -> tuple[Source, ...]:
+    from pathlib import Path
+
+    from gpudesk.sources.nvml import NvmlSource
+    from gpudesk.sources.processes import ProcessSource
+
+    clock, table, nowhere = simulated.clock, simulated.process_table, Path(os.devnull)
+
+    def host_memory() -> tuple[int, int]:
+        host = simulated.host()
+        return host.memory_total_bytes or 0, host.memory_available_bytes or 0
+
+    driver = NvmlSource(
+        clock,
+        interval_seconds=settings.interval_seconds,
+        sysfs_root=nowhere,
+        proc_root=nowhere,
+        process_exists=lambda pid: table.stamp(pid) is not None,
+        host_memory=host_memory,
+    )
+    engines = [source for address in settings.engines for source in _engine_sources(address, settings, clock, None)]
+    return (driver, *engines, ProcessSource(table, clock=clock, models_directories=()), _SimulatedHost(simulated))
+
+
+def run_screen(workstation: Workstation) -> int:
+    """Show the screen until it is left, and return the exit code.
+
+    The sources start reading before Textual is imported, so that the first figures are there when it first paints.
+
+    Raises:
+        NothingFoundError: this computer has neither a driver nor an engine.
+    """
+    from gpudesk.watch.poller import Poller
+
+    poller = Poller(workstation.sources, workstation.clock)
+    poller.start()
+    try:
+        from gpudesk.ui.app import GpudeskApp
+        from gpudesk.ui.run import run_app
+
+        if not workstation.demo:
+            _stop_when_empty(poller, workstation.settings)
+        app = GpudeskApp(poller, workstation.settings, banner=workstation.banner, problems=workstation.problems)
+        return run_app(app)
+    finally:
+        poller.stop()
+        workstation.close()
+
+
+def _stop_when_empty(poller: Poller, settings: Settings) -> None:
+    """Wait, briefly, until it is known that there is something to show; a slow answer counts as something."""
+    import threading
+    import time
+
+    changed = threading.Event()
+    poller.subscribe(changed.set)
+    deadline = time.monotonic() + PROBE_SECONDS
+    while not is_settled(poller.desk, settings):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return
+        changed.wait(min(left, 0.05))
+        changed.clear()
+    found = found_in(poller.desk, settings)
+    if not found.anything:
+        raise NothingFoundError(found)

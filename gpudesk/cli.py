@@ -1,6 +1,186 @@
-"""The command line: what can be typed, and who does it."""
+"""The command line: who does what was typed.
+
+Hardly anything but argparse is imported here; each handler imports what it needs, so that a command pays for itself
+alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpudesk.arguments import parse
+from gpudesk.errors import ExitCode, GpudeskError, UsageError
+
+if TYPE_CHECKING:
+    from gpudesk.config_layers import Effective, Overrides
+    from gpudesk.workstation import Workstation
+
+
+def _overrides(options: argparse.Namespace) -> Overrides:
+    from gpudesk.config_layers import Overrides
+
+    given = vars(options)
+    return Overrides(
+        ollama=(*given.get("ollama", ()), *given.get("verb_ollama", ())),
+        theme=given.get("theme"),
+        reduced_motion=given.get("reduced_motion"),
+        ansi_colors=given.get("ansi"),
+        interval_seconds=given.get("interval"),
+        reserve_bytes=given.get("reserve"),
+        insecure=given.get("insecure", False),
+        ca_file=given.get("ca_file"),
+    )
+
+
+def _configured(options: argparse.Namespace) -> Effective:
+    """Read the configuration and put the command line on top."""
+    from gpudesk.config_file import read_config_file
+    from gpudesk.config_layers import effective
+    from gpudesk.paths import config_path
+
+    named = vars(options).get("config")
+    path = Path(named).expanduser() if named else config_path()
+    if named and not path.exists():
+        raise UsageError(f"--config: there is no file {path}", "gpudesk config path  tells the usual place")
+    ca_file = vars(options).get("ca_file")
+    if ca_file and not Path(ca_file).expanduser().is_file():
+        raise UsageError(f"--ca-file: there is no file {ca_file}")
+    return effective(_overrides(options), read_config_file(path), os.environ)
+
+
+def _opened(options: argparse.Namespace, configured: Effective) -> Workstation:
+    from gpudesk.build import DEFAULT_SCENARIO, open_workstation
+
+    demo = vars(options).get("demo")
+    if demo is not None:
+        _check_scenario(demo or DEFAULT_SCENARIO)
+    workstation = open_workstation(
+        configured.settings,
+        demo=None if demo is None else demo or DEFAULT_SCENARIO,
+        demo_if_empty=vars(options).get("demo_if_empty", False),
+    )
+    return workstation.with_problems(configured.problems)
+
+
+def _check_scenario(name: str) -> None:
+    from gpudesk.build import scenario_names
+
+    known = scenario_names()
+    if name not in known:
+        from gpudesk.config_values import nearest
+
+        close = nearest(name, known)
+        hint = f"Did you mean {close}? " if close else ""
+        raise UsageError(f"--demo: there is no scenario {name}", f"{hint}There are {', '.join(known)}")
+
+
+def _has_terminal() -> bool:
+    """Tell whether a screen can be drawn: Textual reads stdin and draws on stderr; a piped stdout wants text."""
+    streams = (sys.stdin, sys.stdout, sys.stderr)
+    return all(stream is not None and stream.isatty() for stream in streams) and os.environ.get("TERM") != "dumb"
+
+
+def _screen(options: argparse.Namespace) -> int:
+    if not _has_terminal():
+        return _status(options)
+    configured = _configured(options)
+    from gpudesk.build import run_screen
+
+    return run_screen(_opened(options, configured))
+
+
+def _status(options: argparse.Namespace) -> int:
+    configured = _configured(options)
+    from gpudesk.commands import status
+
+    workstation = _opened(options, configured)
+    given = vars(options)
+    as_json = given.get("json", False)
+    try:
+        if given.get("watch", False):
+            from gpudesk.commands import watch
+
+            return watch.run(workstation, sys.stdout, as_json=as_json)
+        seconds = given.get("timeout", status.LOOK_SECONDS)
+        return status.run(workstation, sys.stdout, as_json=as_json, timeout_seconds=seconds)
+    finally:
+        workstation.close()
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    configured = _configured(options)
+    from gpudesk.commands import doctor, status
+
+    workstation = _opened(options, configured)
+    try:
+        seconds = vars(options).get("timeout", status.LOOK_SECONDS)
+        return doctor.run(workstation, configured, sys.stdout, as_json=options.json, timeout_seconds=seconds)
+    finally:
+        workstation.close()
+
+
+def _config(options: argparse.Namespace) -> int:
+    configured = _configured(options)
+    from gpudesk.commands import config
+
+    return config.run(options.what, configured, sys.stdout)
+
+
+HANDLERS: dict[str | None, Callable[[argparse.Namespace], int]] = {
+    None: _screen,
+    "status": _status,
+    "doctor": _doctor,
+    "config": _config,
+}
+
+
+def _version() -> int:
+    from gpudesk import __version__
+
+    print(f"gpudesk {__version__}")  # noqa: T201 - this is the data
+    return ExitCode.OK
+
+
+def _handle(arguments: Sequence[str]) -> int:
+    options = parse(arguments)
+    if options.version:
+        return _version()
+    if vars(options).get("no_color"):
+        os.environ["NO_COLOR"] = "1"
+    return int(HANDLERS[options.verb](options))
 
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return the exit code."""
-    raise NotImplementedError
+    from gpudesk import diagnostics
+
+    try:
+        if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors="backslashreplace")
+        code = _handle(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except GpudeskError as error:
+        diagnostics.report(error)
+        return error.exit_code
+    except BrokenPipeError:
+        _forget_stdout()
+        return ExitCode.OK
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except SystemExit as leaving:  # argparse after --help
+        return leaving.code if isinstance(leaving.code, int) else ExitCode.OK
+    return code
+
+
+def _forget_stdout() -> None:
+    """Point stdout at nothing after its reader left, so that Python does not complain when it closes."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError, AttributeError):
+        return

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 GAP = "  "
 
+FIRST_WIDTH = 40
+"""Cells of the first column below which it is not cut to keep another column."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -54,13 +57,14 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) 
         return []
     kept = [number for number, _ in enumerate(columns) if number == 0 or any(row[number] for row in rows)]
     widths = [max(cells(columns[n].title), *(cells(row[n]) for row in rows)) for n in range(len(columns))]
-    while sum(widths[n] for n in kept) + len(GAP) * (len(kept) - 1) > width:
+    first = min(widths[0], FIRST_WIDTH)
+    while first + sum(widths[n] for n in kept[1:]) + len(GAP) * (len(kept) - 1) > width:
         loosest = max(kept, key=lambda n: (columns[n].rank, n))
         if columns[loosest].rank == 0:
             break
         kept.remove(loosest)
     rest = sum(widths[n] for n in kept[1:]) + len(GAP) * (len(kept) - 1)
-    widths[0] = max(8, min(widths[0], width - rest))
+    widths[0] = min(widths[0], max(8, width - rest))
     lines = []
     for row in ([column.title for column in columns], *rows):
         parts = [padded(cut(row[n], widths[n]), widths[n], right=columns[n].right) for n in kept]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 
 _QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([A-Za-z]*)\s*")
@@ -28,9 +27,14 @@ _BYTES = {
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
-def _split(text: str) -> tuple[float, str] | None:
-    match = _QUANTITY.fullmatch(text)
-    return (float(match[1]), match[2].lower()) if match else None
+_AMOUNT_LIMIT = 1 << 62
+
+
+def _split(text: str) -> tuple[int | float, str] | None:
+    match = _QUANTITY.fullmatch(text) if len(text) < 100 else None
+    if match is None or not match[1].isascii():
+        return None
+    return (float(match[1]) if "." in match[1] else int(match[1])), match[2].lower()
 
 
 def parse_bytes(text: str) -> int | None:
@@ -39,7 +43,7 @@ def parse_bytes(text: str) -> int | None:
     if parts is None or parts[1] not in _BYTES:
         return None
     amount = parts[0] * _BYTES[parts[1]]
-    return round(amount) if math.isfinite(amount) and amount < 1 << 62 else None
+    return round(amount) if amount < _AMOUNT_LIMIT else None
 
 
 def parse_seconds(text: str) -> float | None:
@@ -47,8 +51,8 @@ def parse_seconds(text: str) -> float | None:
     parts = _split(text)
     if parts is None or parts[1] not in _SECONDS:
         return None
-    seconds = parts[0] * _SECONDS[parts[1]]
-    return seconds if math.isfinite(seconds) else None
+    seconds = float(parts[0]) * _SECONDS[parts[1]]
+    return seconds if seconds < _AMOUNT_LIMIT else None
 
 
 def bytes_text(amount: int) -> str:

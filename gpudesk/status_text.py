@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpudesk.columns import Column, cut, table, wrapped
-from gpudesk.domain.card import ProcessAccounting
+from gpudesk.domain.card import Card, ProcessAccounting
 from gpudesk.domain.desk import HolderKind, MemorySource
+from gpudesk.domain.event import Severity
 from gpudesk.domain.keep_alive import KeepAliveState
 from gpudesk.units import age, celsius, duration, gibibytes, percent, watts
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from gpudesk.domain.desk import CardState, Desk, LoadedModel
     from gpudesk.domain.engine import Engine
+    from gpudesk.domain.event import Event
     from gpudesk.domain.keep_alive import KeepAlive
     from gpudesk.domain.problem import Problem
 
@@ -53,6 +55,10 @@ class Style:
         """Mark what deserves a look."""
         return f"{_YELLOW}{text}{_END}" if self.color else text
 
+    def plain(self, line: str) -> str:
+        """Write our own signs in ASCII where that is wanted."""
+        return line.translate(_ASCII) if self.ascii_only else line
+
 
 def status_lines(
     desk: Desk, style: Style, *, banner: str | None = None, problems: tuple[Problem, ...] = ()
@@ -71,22 +77,22 @@ def status_lines(
     for block in blocks:
         if block:
             lines += ["", *block] if lines else block
-    return [line.translate(_ASCII) for line in lines] if style.ascii_only else lines
+    return [style.plain(line) for line in lines]
 
 
 def _cards(desk: Desk, style: Style) -> list[str]:
     lines: list[str] = []
     for state in desk.cards:
-        lines += _card(state, desk, style)
+        lines += _card(state, style)
     return lines
 
 
-def _card(state: CardState, desk: Desk, style: Style) -> list[str]:
+def _card(state: CardState, style: Style) -> list[str]:
     card = state.card
     free = state.free_bytes if state.free_bytes is not None else card.memory_free_bytes
     heading = style.heading(cut(f"card {card.index}: {card.name or 'unnamed'}", style.width))
     if card.error is not None:
-        return [heading, *_indented([style.alarm(f"  not read: {card.error}")])]
+        return [heading, style.alarm(f"  not read: {card.error}")]
     memory = [
         f"{gibibytes(card.memory_used_bytes, unit=False)} of {gibibytes(card.memory_total_bytes)} used",
         f"{gibibytes(free)} free",
@@ -96,23 +102,27 @@ def _card(state: CardState, desk: Desk, style: Style) -> list[str]:
         memory.append(f"reserve {gibibytes(style.reserve_bytes)}{' NOT KEPT' if short else ''}")
     if card.unified_memory:
         memory.append("shared with the host")
-    figures = [
-        f"busy {percent(card.utilization_ratio)}",
-        celsius(card.temperature_celsius),
-        watts(card.power_draw_watts)
-        + (f" of {watts(card.power_limit_watts)}" if card.power_limit_watts is not None else ""),
-    ]
-    if card.asleep:
-        figures = ["asleep"]
+    figures = ["asleep"] if card.asleep else _figures(card)
     lines = [heading, *wrapped([*memory, *figures], style.width, first="  ", rest="    ")]
     lines += wrapped(_holders(state), style.width, first="  held by ", rest="    ")
-    lines += [f"  slice {part.index}: {part.name or 'unnamed'}, "
-              f"{gibibytes(part.memory_used_bytes, unit=False)} of {gibibytes(part.memory_total_bytes)} used"
-              for part in card.slices]  # fmt: skip
+    for part in card.slices:
+        used, total = gibibytes(part.memory_used_bytes, unit=False), gibibytes(part.memory_total_bytes)
+        lines.append(f"  slice {part.index}: {part.name or 'unnamed'}, {used} of {total} used")
     lines += [f"  note: {note}" for note in state.notes]
-    if desk.driver is not None and card.process_accounting is not ProcessAccounting.FULL:
+    if not card.asleep and card.process_accounting is not ProcessAccounting.FULL:
         lines.append("  the driver does not tell who holds how much here; sizes of models are their engines' claims")
     return lines
+
+
+def _figures(card: Card) -> list[str]:
+    """Return what is known beside memory; what is not known is left out of a sentence."""
+    limit = f" of {watts(card.power_limit_watts)}" if card.power_limit_watts is not None else ""
+    figures = (
+        (card.utilization_ratio, f"busy {percent(card.utilization_ratio)}"),
+        (card.temperature_celsius, celsius(card.temperature_celsius)),
+        (card.power_draw_watts, watts(card.power_draw_watts) + limit),
+    )
+    return [text for value, text in figures if value is not None]
 
 
 def _holders(state: CardState) -> list[str]:
@@ -122,10 +132,6 @@ def _holders(state: CardState) -> list[str]:
         note = f" ({holder.note})" if holder.note else ""
         parts.append(f"{holder.name} {gibibytes(holder.memory_bytes)}{claimed}{note}")
     return parts
-
-
-def _indented(lines: list[str]) -> list[str]:
-    return lines
 
 
 def where(model: LoadedModel) -> str:
@@ -244,7 +250,9 @@ def _engine(engine: Engine, desk: Desk, style: Style) -> str:
     state = desk.source(f"{engine.kind.value} {engine.url}")
     seen = state.last_value_at if state is not None else None
     since = f", last answer {age((desk.taken_at - seen).total_seconds())}" if seen is not None else ""
-    return style.alarm(f"engine {name} at {place}: no answer{since}" + (f" ({engine.error})" if engine.error else ""))
+    told_below = any(problem.message == engine.error for problem in desk.problems)
+    reason = f" ({engine.error})" if engine.error and not told_below else ""
+    return style.alarm(f"engine {name} at {place}: no answer{since}{reason}")
 
 
 def _host(desk: Desk) -> list[str]:
@@ -280,4 +288,11 @@ def change_line(desk: Desk, style: Style) -> str:
         parts.append(" ".join(word for word in words if word))
     parts += [f"{engine.url}: no answer" for engine in desk.engines if not engine.reachable]
     line = " | ".join(parts)
-    return line.translate(_ASCII) if style.ascii_only else line
+    return style.plain(line)
+
+
+def event_line(event: Event, style: Style) -> str:
+    """Write one event as one line for `--watch`."""
+    severity = "" if event.severity is Severity.INFO else f" {event.severity.value.upper()}"
+    line = f"{event.at.strftime('%Y-%m-%dT%H:%M:%SZ')} event{severity}: {event.message}"
+    return style.plain(line)
