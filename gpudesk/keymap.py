@@ -67,7 +67,7 @@ BINDINGS: tuple[KeyAction, ...] = (
               "General", Scope.EVERYWHERE),
     KeyAction("refresh", ("r",), "app.refresh_now", "refresh", "Read everything now instead of at its next turn",
               "General", Scope.EVERYWHERE, False, True),
-    KeyAction("graph_span", ("g",), "app.graph_span", "60 s/10 min", "Graphs over 60 seconds or over 10 minutes",
+    KeyAction("graph_span", ("g",), "app.graph_span", "graph span", "Graphs over 60 seconds or over 10 minutes",
               "Views", Scope.EVERYWHERE, False, True),
     KeyAction("details", ("enter",), "details", "details", "Everything known of the selected model, card or row",
               "Views", Scope.LIST, True),

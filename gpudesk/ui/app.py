@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from textual.app import App
 from textual.message import Message
 
 from gpudesk.errors import ExitCode
-from gpudesk.keymap import check_keymap
+from gpudesk.keymap import BINDINGS, Scope, check_keymap
 from gpudesk.ui.marks import assign_marks
 from gpudesk.ui.palette import Palette
 from gpudesk.ui.scene import Scene
@@ -21,9 +22,10 @@ from gpudesk.ui.themes import DARK_NAME, LIGHT_NAME, own_themes
 from gpudesk.watch.history import Span as HistorySpan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from textual import events
+    from textual.app import SystemCommand
     from textual.driver import Driver
     from textual.screen import Screen
     from textual.theme import Theme
@@ -93,7 +95,9 @@ class GpudeskApp(App[int], inherit_bindings=False):
 
     def get_default_screen(self) -> Screen[Any]:
         """Return the desk."""
-        return DeskScreen(banner=self._banner, keymap=self._keymap_in_use)
+        desk = DeskScreen(banner=self._banner, keymap=self._keymap_in_use)
+        desk.show(self.scene(), self.palette)
+        return desk
 
     def on_mount(self) -> None:
         """Begin to show."""
@@ -103,7 +107,6 @@ class GpudeskApp(App[int], inherit_bindings=False):
         self._handle_signals()
         self.set_interval(TICK_SECONDS, self.show_desk)
         self._feed.subscribe(self._on_news)
-        self.call_after_refresh(self.show_desk)
 
     def _on_news(self) -> None:
         """Called by a watching thread."""
@@ -116,11 +119,11 @@ class GpudeskApp(App[int], inherit_bindings=False):
 
     def show_desk(self) -> None:
         """Make a scene of the newest desk and draw it."""
-        screen = self.screen
-        if not isinstance(screen, SceneScreen):
-            return
+        scene, palette = self.scene(), self.palette
         with self.batch_update():
-            screen.show(self.scene(), self.palette)
+            for screen in self.screen_stack:
+                if isinstance(screen, SceneScreen):
+                    screen.show(scene, palette)
 
     def scene(self) -> Scene:
         """Return the present moment."""
@@ -183,6 +186,32 @@ class GpudeskApp(App[int], inherit_bindings=False):
         """End with an exit code."""
         self._feed.stop()
         self.exit(code, return_code=code)
+
+    def action_help(self) -> None:
+        """Show the help, or put it away again."""
+        from gpudesk.ui.screens.sheet import HelpScreen
+
+        if isinstance(self.screen, HelpScreen):
+            self.screen.action_back()
+            return
+        sheet = HelpScreen(self._keymap_in_use)
+        sheet.show(self.scene(), self.palette)
+        self.push_screen(sheet)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Return what the palette finds: the registry's actions that make sense here, and the themes."""
+        from textual.app import SystemCommand
+
+        on_desk = isinstance(screen, DeskScreen)
+        for action in BINDINGS:
+            if action.in_palette and (on_desk or action.scope is Scope.EVERYWHERE):
+                run = partial(self.run_action, action.action, screen)
+                yield SystemCommand(action.description.capitalize(), action.help, run)
+        for name in sorted(self.available_themes, key=lambda name: (not name.startswith("gpudesk"), name)):
+            yield SystemCommand(f"Theme {name}", "Use these colors until gpudesk ends", partial(self._use_theme, name))
+
+    def _use_theme(self, name: str) -> None:
+        self.theme = name
 
     def action_next_theme(self) -> None:
         """Switch between our dark and light theme."""

@@ -15,6 +15,8 @@ from gpudesk.units import gibibytes
 PROCESS_FILL = "▒"
 UNATTRIBUTED_FILL = "░"
 RESERVE_FILL = "╱"
+LABEL_CELLS = 14
+"""Cells from which on a process has a segment of its own."""
 FREE_FILL = " "
 MODEL_FILLS_WITHOUT_COLOR = ("▓", "▚", "▦", "▤")
 """Patterns that tell neighbors apart where there are no shades."""
@@ -41,34 +43,50 @@ def holder_key(holder: Holder) -> str:
 
 
 def segments_of(
-    state: CardState, marks: Mapping[str, int], *, reserve_bytes: int = 0, colored: bool = True
+    state: CardState, marks: Mapping[str, int], *, reserve_bytes: int = 0, colored: bool = True, width: int = 80
 ) -> list[Segment]:
     """Divide a card into the segments of its bar: models, other processes, unattributed, free, reserve.
 
+    Processes too small for a label of their own in `width` cells are one segment: each would otherwise take a cell.
     The reserve is the part of the free memory that the user wants left alone; it is drawn at the far end.
     """
     segments: list[Segment] = []
+    total = sum(holder.memory_bytes for holder in state.holders) + (state.free_bytes or 0)
+    small = [
+        holder
+        for holder in state.holders
+        if holder.kind is HolderKind.PROCESS and holder.memory_bytes * width < total * LABEL_CELLS
+    ]
+    merged = small if len(small) > 1 else []
     for holder in state.holders:
-        figure = gibibytes(holder.memory_bytes, unit=False)
+        if holder in merged:
+            continue
         if holder.kind is HolderKind.MODEL:
             mark = marks.get(holder_key(holder))
             fill = " " if colored else MODEL_FILLS_WITHOUT_COLOR[shade(mark) % len(MODEL_FILLS_WITHOUT_COLOR)]
-            tag, role = letter(mark), f"fill-{shade(mark)}"
+            segments.append(_segment(letter(mark), holder.name, holder.memory_bytes, f"fill-{shade(mark)}", fill))
         elif holder.kind is HolderKind.PROCESS:
-            tag, role, fill = PROCESS_FILL, "fill-process", PROCESS_FILL
-        else:
-            tag, role, fill = UNATTRIBUTED_FILL, "fill-unattributed", UNATTRIBUTED_FILL
-        text = f"{tag} {holder.name} {figure}"
-        segments.append(Segment(text, tag, holder.memory_bytes, role, fill, text))
+            segments.append(_segment(PROCESS_FILL, holder.name, holder.memory_bytes, "fill-process", PROCESS_FILL))
+    if merged:
+        held = sum(holder.memory_bytes for holder in merged)
+        segments.append(_segment(PROCESS_FILL, f"{len(merged)} processes", held, "fill-process", PROCESS_FILL))
+    for holder in state.holders:
+        if holder.kind is HolderKind.UNATTRIBUTED:
+            role = "fill-unattributed"
+            segments.append(_segment(UNATTRIBUTED_FILL, holder.name, holder.memory_bytes, role, UNATTRIBUTED_FILL))
     free = state.free_bytes or 0
     reserve = min(reserve_bytes, free)
     if free - reserve > 0:
-        text = f"free {gibibytes(free - reserve, unit=False)}"
-        segments.append(Segment(text, "", free - reserve, "fill-free", FREE_FILL, ""))
+        segments.append(_segment("", "free", free - reserve, "fill-free", FREE_FILL))
     if reserve > 0:
-        text = f"reserve {gibibytes(reserve, unit=False)}"
-        segments.append(Segment(text, RESERVE_FILL, reserve, "fill-reserve", RESERVE_FILL, f"{RESERVE_FILL} {text}"))
+        segments.append(_segment(RESERVE_FILL, "reserve", reserve, "fill-reserve", RESERVE_FILL))
     return segments
+
+
+def _segment(tag: str, name: str, memory_bytes: int, role: str, fill: str) -> Segment:
+    """Return a segment whose label is tag, name and figure."""
+    text = f"{tag} {name} {gibibytes(memory_bytes, unit=False)}".strip()
+    return Segment(text, tag, memory_bytes, role, fill, text if tag else "")
 
 
 def divide(weights: Sequence[int], width: int) -> list[int]:
@@ -98,8 +116,11 @@ def _label_in(segment: Segment, cells: int) -> str:
     if cell_len(segment.label) + 2 <= cells:
         return f" {segment.label} "
     tag = segment.short
-    if tag and cells >= 10:
+    figures = f" {tag} {gibibytes(segment.memory_bytes, unit=False)} "
+    if tag and cells >= 16:
         return f" {clip(segment.label, cells - 2)} "
+    if tag and cells >= cell_len(figures):
+        return figures
     if tag and cells >= 3:
         return f" {tag} "
     return tag if cells >= 1 else ""
@@ -122,7 +143,7 @@ def draw_bar(segments: Sequence[Segment], width: int) -> tuple[Line, list[Segmen
         if segment.label not in text:
             unlabeled.append(segment)
         patterned = segment.role in ("fill-process", "fill-unattributed", "fill-reserve")
-        if segment.short and len(text) <= 3 and patterned:
+        if patterned and segment.label not in text:
             text = ""
         if text:
             spans.append(Span(text, segment.role))

@@ -93,8 +93,8 @@ def plan_desk(width: int, height: int, contents: Contents) -> dict[str, Place]:
     room = bottom - top
 
     frame = Frame.BOX if boxed else Frame.NONE
-    cards_room = max(1, room * (45 if contents.cards <= 2 else 55) // 100 - frame.lines)
-    cards = card_height(contents.cards, body_width(width, frame), cards_room) + frame.lines
+    cards_room = max(1, room * (45 if contents.cards <= 2 else 40) // 100 - frame.lines)
+    cards = card_height(contents.cards, body_width(width, frame), cards_room, boxed=boxed) + frame.lines
     places["cards"] = Place(0, top, width, cards, frame)
     top += cards
     room -= cards

@@ -6,16 +6,21 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
+
 from gpudesk.ui import graph
 from gpudesk.ui.bar import draw_bar, segments_of
-from gpudesk.ui.cells import Line, Span, clip_line, fit, fit_line, line_width, spread, wrap
+from gpudesk.ui.cells import Line, Span, clip, clip_line, fit, fit_line, line_width, spread, wrap
 from gpudesk.ui.staleness import stale_seconds
 from gpudesk.units import UNKNOWN, celsius, duration, gibibytes, percent, watts
 from gpudesk.watch.history import Span as HistorySpan
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gpudesk.domain.card import Card
     from gpudesk.domain.desk import CardState
+    from gpudesk.ui.bar import Segment
     from gpudesk.ui.scene import Scene
 
 SPAN_WORDS = {HistorySpan.MINUTE: "60 s", HistorySpan.TEN_MINUTES: "10 min"}
@@ -48,16 +53,24 @@ class CardsLayout:
     graph_rows: int
     block_lines: int
     """Lines of one card, the empty line after it included where there is one."""
+    framed_head: bool = False
+    """The one card's head stands in the frame instead of in its block."""
 
 
-def plan_cards(count: int, width: int, lines: int) -> CardsLayout:
+def plan_cards(count: int, width: int, lines: int, *, boxed: bool = False) -> CardsLayout:
     """Choose the fullest form in which all cards fit, else the smallest one, which then scrolls.
 
     Args:
         count: how many cards.
         width: cells inside the frame.
         lines: lines inside the frame.
+        boxed: there is a box, whose first line takes the head of a single card.
     """
+    if boxed and count == 1:
+        graph_rows = min(4, max(0, lines - 2))
+        if graph_rows >= 2:
+            return CardsLayout(Form.FULL, 1, graph_rows, 2 + graph_rows, framed_head=True)
+        return CardsLayout(Form.FIGURES, 1, 0, 2, framed_head=True)
     wide = 2 if width >= 150 and count > 1 else 1
     rows = max(1, -(-count // wide))
     for graph_rows in (4, 3, 2):
@@ -71,11 +84,11 @@ def plan_cards(count: int, width: int, lines: int) -> CardsLayout:
     return CardsLayout(Form.LINE, wide, 0, 1)
 
 
-def card_height(count: int, width: int, available: int) -> int:
+def card_height(count: int, width: int, available: int, *, boxed: bool = False) -> int:
     """Return the lines the cards would like to have inside their frame, of the `available` ones."""
     if count == 0:
         return min(available, 4)
-    layout = plan_cards(count, width, available)
+    layout = plan_cards(count, width, available, boxed=boxed)
     rows = -(-count // layout.columns)
     gap = 1 if layout.form is Form.FULL and rows > 1 else 0
     return min(available, rows * layout.block_lines - gap)
@@ -124,16 +137,20 @@ def _state_mark(state: CardState, scene: Scene) -> Line:
     return tuple(spans)
 
 
-def head(state: CardState, scene: Scene, width: int, *, selected: bool) -> Line:
-    """Return a card's first line: index, name, what is out of the ordinary, vitals."""
+def name_line(state: CardState, scene: Scene, *, role: str = "strong") -> Line:
+    """Return a card's index, name, and what is out of the ordinary about it."""
     card = state.card
-    name = card.name or "unnamed card"
-    left = (
-        Span("▸ " if selected else "  ", "accent"),
+    return (
         Span(f"{card.index} ", "dim"),
-        Span(name, "strong", f"card({card.index})"),
+        Span(card.name or "unnamed card", role, f"card({card.index})"),
         *_state_mark(state, scene),
     )
+
+
+def head(state: CardState, scene: Scene, width: int, *, selected: bool) -> Line:
+    """Return a card's first line: name and vitals."""
+    card = state.card
+    left = (Span("▸ " if selected else "  ", "accent"), *name_line(state, scene))
     if card.error:
         return spread(left, (), width)
     return spread(left, vitals(card), width)
@@ -164,24 +181,35 @@ def totals(state: CardState, scene: Scene) -> Line:
     return tuple(spans)
 
 
-def _legend(unlabeled: list[Span]) -> Line:
+def legend_line(unlabeled: Sequence[Segment], width: int) -> Line:
+    """Return the entries that fit whole, and how many more there are."""
     spans: list[Span] = []
-    for index, span in enumerate(unlabeled):
-        if index:
-            spans.append(Span("   "))
-        spans.append(span)
+    room = width
+    for index, segment in enumerate(unlabeled):
+        tag, rest = segment.legend[:1], segment.legend[1:]
+        left = len(unlabeled) - index - 1
+        more = f"  +{left} more" if left else ""
+        gap = "   " if index else ""
+        needed = cell_len(gap + segment.legend)
+        if needed + cell_len(more) > room:
+            hidden = left + 1
+            note = f"{'  ' if index else ''}+{hidden} more"
+            if index == 0 and room >= 12:
+                spans.append(Span(clip(segment.legend, room), "dim"))
+            elif cell_len(note) <= room:
+                spans.append(Span(note, "dim"))
+            break
+        room -= needed
+        role = f"mark-{segment.role[5:]}" if segment.role[5:].isdecimal() else "dim"
+        spans += [Span(gap), Span(tag, role), Span(rest, "dim")]
     return tuple(spans)
 
 
-def bar_and_legend(state: CardState, scene: Scene, width: int) -> tuple[Line, Line]:
+def bar_and_legend(state: CardState, scene: Scene, width: int, legend_width: int) -> tuple[Line, Line]:
     """Return the bar and, for the holders whose label did not fit into it, the legend."""
-    segments = segments_of(state, scene.marks, reserve_bytes=scene.reserve_bytes, colored=scene.colored)
+    segments = segments_of(state, scene.marks, reserve_bytes=scene.reserve_bytes, colored=scene.colored, width=width)
     line, unlabeled = draw_bar(segments, width)
-    entries = [
-        Span(segment.legend, segment.role.replace("fill-", "mark-") if segment.role[5:].isdecimal() else "dim")
-        for segment in unlabeled
-    ]
-    return line, _legend(entries)
+    return line, legend_line(unlabeled, legend_width)
 
 
 def history_lines(state: CardState, scene: Scene, width: int, rows: int) -> list[Line]:
@@ -228,7 +256,7 @@ def card_line(state: CardState, scene: Scene, width: int, *, selected: bool) -> 
         Span(f"{celsius(card.temperature_celsius):>6}", "dim"),
     )
     room = width - line_width(left) - line_width(right)
-    bar, _ = bar_and_legend(state, scene, max(0, room))
+    bar, _ = bar_and_legend(state, scene, max(0, room), 0)
     return fit_line((*left, *bar, *right), width)
 
 
@@ -244,16 +272,17 @@ def card_block(state: CardState, scene: Scene, layout: CardsLayout, width: int, 
     """Return one card in the layout's form, exactly `layout.block_lines` lines of `width` cells."""
     if layout.form is Form.LINE:
         return [card_line(state, scene, width, selected=selected)]
-    lines = [head(state, scene, width, selected=selected)]
-    indent = Span("  ")
-    inner = width - 2
+    lines = [] if layout.framed_head else [head(state, scene, width, selected=selected)]
+    indent = Span("" if layout.framed_head else "  ")
+    inner = width - len(indent.text)
     if state.card.error:
         lines.extend((indent, Span(text, "error")) for text in wrap(f"! {state.card.error}", inner))
     else:
-        bar, legend = bar_and_legend(state, scene, inner)
+        figures = totals(state, scene)
+        bar, legend = bar_and_legend(state, scene, inner, max(0, inner - line_width(figures) - 3))
         lines.append((indent, *bar))
         if layout.form is not Form.BAR:
-            lines.append((indent, *spread(totals(state, scene), legend, inner)))
+            lines.append((indent, *spread(figures, legend, inner)))
         if layout.graph_rows:
             lines.extend((indent, *line) for line in history_lines(state, scene, inner, layout.graph_rows))
     lines = lines[: layout.block_lines]

@@ -12,7 +12,7 @@ from gpudesk.domain.problem import Problem
 from gpudesk.ui.cells import Line, Span
 from gpudesk.ui.marks import letter, shade
 from gpudesk.ui.tables import Column, Table
-from gpudesk.ui.view_models import host_of
+from gpudesk.ui.view_models import elsewhere
 from gpudesk.units import UNKNOWN, age, gibibytes
 
 if TYPE_CHECKING:
@@ -43,9 +43,8 @@ def _loaded_cell(model: InstalledModel, scene: Scene) -> Line:
 
 def _installed_name(model: InstalledModel, scene: Scene) -> Line:
     name = Span(model.name, "strong" if installed_key(model) in scene.marks else "")
-    if len(scene.desk.engines) > 1:
-        return (name, Span(f" @{host_of(model.engine_url)}", "dim"))
-    return (name,)
+    where = elsewhere(model.engine_url, scene)
+    return (name, Span(where, "dim")) if where else (name,)
 
 
 def _size_cell(model: InstalledModel, _scene: Scene) -> Line:

@@ -34,6 +34,12 @@ def host_of(url: str) -> str:
     return host if parts.port in (None, 11434) else f"{host}:{parts.port}"
 
 
+def elsewhere(url: str, scene: Scene) -> str:
+    """Return ` @host` for an engine that is not the one and only local one, otherwise nothing."""
+    local = [engine.url for engine in scene.desk.engines if engine.local]
+    return "" if local == [url] else f" @{host_of(url)}"
+
+
 def mark_cell(model: LoadedModel, scene: Scene) -> Line:
     """The letter that the bar uses for this model."""
     mark = scene.marks.get(model.key)
@@ -43,8 +49,8 @@ def mark_cell(model: LoadedModel, scene: Scene) -> Line:
 def name_cell(model: LoadedModel, scene: Scene) -> Line:
     """Name, and the engine where there are several."""
     spans = [Span(model.name, "strong")]
-    if len(scene.desk.engines) > 1 or not model.local:
-        spans.append(Span(f" @{host_of(model.engine_url)}", "dim"))
+    if where := elsewhere(model.engine_url, scene):
+        spans.append(Span(where, "dim"))
     if model.shares_runner_with:
         spans.append(Span(" = " + ", ".join(model.shares_runner_with), "dim"))
     return tuple(spans)

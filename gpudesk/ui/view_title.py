@@ -34,7 +34,7 @@ def engine_line(engine: Engine, scene: Scene, *, several: bool) -> Line:
 def title_line(scene: Scene, width: int) -> Line:
     """Return the title line; what is least needed goes first where it is narrow."""
     engines: list[Span] = []
-    several = len(scene.desk.engines) > 1
+    several = sum(engine.local for engine in scene.desk.engines) > 1
     for engine in scene.desk.engines:
         engines += [*engine_line(engine, scene, several=several), Span("  ")]
     if not scene.desk.engines:

@@ -89,9 +89,7 @@ def sources(*names: str, at: datetime = NOW) -> tuple[SourceState, ...]:
     return tuple(SourceState(name, 5, at, at) for name in names)
 
 
-ALL_SOURCES = sources(
-    "nvml", "processes", "host", f"ollama {URL}", f"ollama-catalog {URL}", f"ollama-details {URL}"
-)
+ALL_SOURCES = sources("nvml", "processes", "host", f"ollama {URL}", f"ollama-catalog {URL}", f"ollama-details {URL}")
 
 
 def loaded(
@@ -220,7 +218,13 @@ def installed_models(count: int = 40) -> tuple[InstalledModel, ...]:
         )
     )  # fmt: skip
     families = ("llama3.1", "mistral", "gemma3", "phi4", "deepseek-r1", "granite3.3", "qwen3", "devstral")
-    sizes = (("8b", "8.0B", 4.7), ("24b", "23.6B", 14.3), ("4b", "4.3B", 3.1), ("14b", "14.7B", 8.9), ("32b", "32.8B", 19.2))
+    sizes = (
+        ("8b", "8.0B", 4.7),
+        ("24b", "23.6B", 14.3),
+        ("4b", "4.3B", 3.1),
+        ("14b", "14.7B", 8.9),
+        ("32b", "32.8B", 19.2),
+    )
     rest = []
     for index in range(count - 3):
         tag, parameters, gib = sizes[index % len(sizes)]
@@ -243,6 +247,7 @@ def installed_models(count: int = 40) -> tuple[InstalledModel, ...]:
 
 def some_events() -> tuple[Event, ...]:
     """One event of most kinds, oldest first."""
+
     def event(seconds: int, kind: EventKind, subject: str, message: str, severity: Severity = Severity.INFO) -> Event:
         return Event(kind, NOW - timedelta(seconds=seconds), subject, message, severity, engine_url=URL)
 
@@ -391,7 +396,13 @@ def driver_missing() -> Desk:
         SourceState("nvml", 3, NOW, None, failure) if state.source == "nvml" else state for state in ALL_SOURCES
     )
     models = tuple(
-        replace(model, memory_source=MemorySource.ENGINE, memory_bytes=model.reported_vram_bytes, cards=(), difference_bytes=None)
+        replace(
+            model,
+            memory_source=MemorySource.ENGINE,
+            memory_bytes=model.reported_vram_bytes,
+            cards=(),
+            difference_bytes=None,
+        )
         for model in desk.models
     )
     problem = Problem("nvml", failure.message, failure.hint)
@@ -402,7 +413,9 @@ def engine_down() -> Desk:
     """The engine refuses; the card goes on."""
     desk = one_card()
     failure = Failure(
-        FailureKind.UNREACHABLE, "connection refused at 127.0.0.1:11434", "start it with `ollama serve`, or set OLLAMA_HOST"
+        FailureKind.UNREACHABLE,
+        "connection refused at 127.0.0.1:11434",
+        "start it with `ollama serve`, or set OLLAMA_HOST",
     )
     source = f"ollama {URL}"
     states = tuple(
@@ -422,7 +435,9 @@ def engine_down() -> Desk:
 def stale() -> Desk:
     """The driver hangs: what is shown is seven seconds old."""
     desk = one_card()
-    failure = Failure(FailureKind.TIMEOUT, "no sample from the driver for 7 s", "the driver may hang; see dmesg for Xid")
+    failure = Failure(
+        FailureKind.TIMEOUT, "no sample from the driver for 7 s", "the driver may hang; see dmesg for Xid"
+    )
     states = tuple(
         SourceState("nvml", 9, NOW, NOW - timedelta(seconds=7), failure) if state.source == "nvml" else state
         for state in ALL_SOURCES
@@ -433,7 +448,9 @@ def stale() -> Desk:
 def lost_card() -> Desk:
     """One of two cards has fallen off the bus."""
     desk = two_cards()
-    lost = CardState(Card(index=1, name="NVIDIA RTX A5000", error="GPU is lost: reboot, or reset it with nvidia-smi -r"))
+    lost = CardState(
+        Card(index=1, name="NVIDIA RTX A5000", error="GPU is lost: reboot, or reset it with nvidia-smi -r")
+    )
     return replace(desk, cards=(desk.cards[0], lost))
 
 

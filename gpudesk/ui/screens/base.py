@@ -20,9 +20,6 @@ class SceneScreen(Screen[None], inherit_bindings=False):
         """Draw a scene; unchanged lines are not repainted."""
         raise NotImplementedError
 
-    def action_back(self) -> None:
-        """Leave what is on top; on the desk itself there is nothing to leave."""
-
     async def action_run_binding(self, identifier: str) -> None:
         """Do what a key would do: clicks in the footer come here."""
         action = next((action for action in BINDINGS if action.id == identifier), None)

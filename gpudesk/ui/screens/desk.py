@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from textual.geometry import NULL_OFFSET, NULL_SPACING, Region
@@ -13,6 +14,7 @@ from gpudesk.ui.bindings import bindings_for
 from gpudesk.ui.cells import Line, Span, fit_line
 from gpudesk.ui.layout import LOWER_TABS, Contents, Place, is_wide, plan_desk
 from gpudesk.ui.screens.base import SceneScreen
+from gpudesk.ui.view_detail import Target
 from gpudesk.ui.view_footer import footer_line
 from gpudesk.ui.view_lower import EVENTS, INSTALLED, PROBLEMS, PROCESSES, OtherProcess, other_processes
 from gpudesk.ui.view_models import LOADED
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.geometry import Size
     from textual.widget import Widget
+    from textual.widgets import Input
 
     from gpudesk.domain.desk import Desk
     from gpudesk.ui.palette import Palette
@@ -35,6 +38,10 @@ if TYPE_CHECKING:
 
 TAB_WORDS = {"installed": "Installed", "processes": "Processes", "events": "Events", "problems": "Problems"}
 LIST_NAMES = ("loaded", *LOWER_TABS)
+WORDS = {"loaded": "loaded models", "installed": "installed models", "processes": "other processes",
+         "events": "events", "problems": "problems"}  # fmt: skip
+DETAIL_KINDS = {"loaded": "model", "installed": "model", "processes": "process", "events": "event",
+                "problems": "problem"}  # fmt: skip
 
 
 class PlannedLayout(Layout):
@@ -82,6 +89,7 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
         self._processes: tuple[OtherProcess, ...] = ()
         self._events: tuple[Any, ...] = ()
         self._derived_from: tuple[object, ...] = ()
+        self._filter_target: RowList[Any] | None = None
         self._layout = PlannedLayout(self)
         self.title_bar = LineWidget(id="title")
         self.banner_bar = LineWidget(id="banner")
@@ -142,7 +150,8 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
         if contents != self._contents:
             self._contents = contents
             if plan_desk(*self.size, contents) != self._places:
-                self.refresh(layout=True)
+                # Through a child: a screen does not drop its own cached arrangement (textual widget.py, 8.2.8).
+                self.title_bar.refresh(layout=True)
         self.cards.set_scene(scene)
         self.loaded.set_items(desk.models, scene)
         self.installed.set_items(desk.installed, scene)
@@ -224,6 +233,52 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
             spans.append(Span(f" {total}", "warn" if alarming else "dim", action))
         return tuple(spans)
 
+    # --- the filter ---------------------------------------------------------------------------------------------
+
+    def _filtered_list(self) -> RowList[Any]:
+        """Return the list that `/` is about: the one with the focus, otherwise the shown lower one."""
+        if isinstance(self.focused, RowList):
+            return self.focused
+        return self.lists[self._tab if self._tab in self._places else "installed"]
+
+    async def action_filter(self) -> None:
+        """Open the line in which the filter is typed."""
+        if self.query("#filter"):
+            return
+        from gpudesk.ui.widgets.filter_line import FilterLine
+
+        rows = self._filtered_list()
+        self._filter_target = rows
+        self._contents = replace(self._contents, filtering=True)
+        line = FilterLine(rows.filter_text, f"filter {WORDS[rows.table.id]}")
+        await self.mount(line)
+        line.focus()
+
+    async def _close_filter(self) -> None:
+        self._contents = replace(self._contents, filtering=False)
+        await self.query("#filter").remove()
+        if self._filter_target is not None:
+            self.set_focus(self._filter_target)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Filter while typing."""
+        event.stop()
+        if self._filter_target is not None:
+            self._filter_target.set_filter(event.value)
+
+    async def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Keep the filter and go on in the list."""
+        event.stop()
+        await self._close_filter()
+
+    async def action_back(self) -> None:
+        """Close the filter line, else clear the focused list's filter."""
+        rows = self._filtered_list()
+        if self.query("#filter"):
+            rows = self._filter_target or rows
+            await self._close_filter()
+        rows.set_filter("")
+
     # --- what is asked of it ------------------------------------------------------------------------------------
 
     def on_resize(self, _event: events.Resize) -> None:
@@ -239,6 +294,25 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
         """Draw the cards."""
         event.stop()
         self._draw()
+
+    def on_row_list_opened(self, event: RowList.Opened) -> None:
+        """Show the row's details."""
+        event.stop()
+        self.open_detail(Target(DETAIL_KINDS[event.rows.table.id], event.key))
+
+    def on_cards_panel_opened(self, event: CardsPanel.Opened) -> None:
+        """Show the card's details."""
+        event.stop()
+        self.open_detail(Target("card", f"{event.index}"))
+
+    def open_detail(self, target: Target) -> None:
+        """Put the detail sheet over the desk."""
+        from gpudesk.ui.screens.sheet import DetailScreen
+
+        sheet = DetailScreen(target, self._keymap)
+        if self._scene is not None and self._palette is not None:
+            sheet.show(self._scene, self._palette)
+        self.app.push_screen(sheet)
 
     def _visible(self) -> list[Widget]:
         """Return what can have the focus, from top to bottom."""

@@ -8,9 +8,9 @@ from textual.message import Message
 
 from gpudesk.keymap import Scope
 from gpudesk.ui.bindings import bindings_for
-from gpudesk.ui.cells import Span
+from gpudesk.ui.cells import Line, Span
 from gpudesk.ui.layout import Frame, body_width
-from gpudesk.ui.view_cards import CardsLayout, cards_lines, plan_cards
+from gpudesk.ui.view_cards import CardsLayout, cards_lines, name_line, plan_cards, vitals
 from gpudesk.ui.widgets.panel import LineWidget, frame_lines
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class CardsPanel(LineWidget):
             return
         inner, lines = body_width(width, self.frame), height - self.frame.lines
         count = len(scene.desk.cards)
-        self._layout = plan_cards(count, inner, lines)
+        self._layout = plan_cards(count, inner, lines, boxed=self.frame is Frame.BOX)
         every = cards_lines(scene, self._layout, inner, selected=self.selected if self.has_focus else None)
         self._keep_visible(len(every), lines)
         thumb = None
@@ -66,7 +66,7 @@ class CardsPanel(LineWidget):
             size = max(1, lines * lines // len(every))
             first = (lines - size) * self._top // max(1, len(every) - lines)
             thumb = (first, first + size - 1)
-        title = (Span("Cards" if count != 1 else "Card", "title-focus" if self.has_focus else "title"),)
+        title, right = self._heading(scene, scrolls=thumb is not None)
         self.draw(
             frame_lines(
                 [(line, "") for line in every[self._top : self._top + lines]],
@@ -74,12 +74,21 @@ class CardsPanel(LineWidget):
                 height,
                 self.frame,
                 title=title,
-                right=(Span(f"{self.selected + 1}/{count}", "dim"),) if thumb else (),
+                right=right,
                 focused=self.has_focus,
                 thumb=thumb,
             ),
             palette,
         )
+
+    def _heading(self, scene: Scene, *, scrolls: bool) -> tuple[Line, Line]:
+        """Return what stands in the frame: the one card's name and vitals, or how many cards there are."""
+        cards = scene.desk.cards
+        role = "title-focus" if self.has_focus else "title"
+        if self._layout.framed_head and cards:
+            return name_line(cards[0], scene, role=role), () if cards[0].card.error else vitals(cards[0].card)
+        position = (Span(f"{self.selected + 1}/{len(cards)}", "dim"),) if scrolls else ()
+        return (Span("Cards", role), Span(f" {len(cards)}" if cards else "", "dim")), position
 
     def _keep_visible(self, total: int, lines: int) -> None:
         """Scroll so that the selected card is on the screen."""

@@ -140,7 +140,7 @@ class RowList(LineWidget, Generic[Item]):
         self._keep_visible(lines)
         placed = self._placed()
         body: list[tuple[Line, str]] = [
-            (header(placed, sorted_by=self.sorted_by, reverse=self.reverse), ""),
+            (header(placed, sorted_by=self.sorted_by, reverse=self.reverse), self._head_ground),
         ]
         for index in range(self._top, min(self._top + lines, len(self._rows))):
             ground = ""
@@ -163,6 +163,11 @@ class RowList(LineWidget, Generic[Item]):
             ),
             palette,
         )
+
+    @property
+    def _head_ground(self) -> str:
+        """A band, where no frame tells where the list begins."""
+        return "" if self.frame is Frame.BOX else "head"
 
     def _position(self, lines: int) -> Line:
         """Return the filter, and where we are when not everything is visible."""

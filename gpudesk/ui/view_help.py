@@ -1,0 +1,67 @@
+"""The help view: every key from the registry, what the columns mean, and the legend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import groupby
+
+from gpudesk.keymap import BINDINGS, display_key, keys_of
+from gpudesk.ui.bar import PROCESS_FILL, RESERVE_FILL, UNATTRIBUTED_FILL
+from gpudesk.ui.cells import Line, Span, fit, wrap
+from gpudesk.ui.tables import Column
+from gpudesk.ui.view_detail import heading
+from gpudesk.ui.view_lower import EVENTS, INSTALLED, PROBLEMS, PROCESSES
+from gpudesk.ui.view_models import LOADED
+
+KEY_WIDTH = 17
+
+LEGEND: tuple[tuple[str, str], ...] = (
+    ("A B C …", "a loaded model: the same letter and shade in the bar, the table and the details"),
+    (PROCESS_FILL * 3, "other processes"),
+    (UNATTRIBUTED_FILL * 3, "unattributed: used, but in no process list (the driver's own contexts and reserve)"),
+    (RESERVE_FILL * 3, "the reserve you asked to leave free"),
+    ("~9.6", "the engine's claim, where the driver cannot measure"),
+    ("! 48 % CPU", "spilled: that share of the model runs on the CPU and makes it slow"),
+    ("∞ forever", "the engine's timer never ends; it may still evict the model"),
+    ("stopping…", "the timer has ended: being unloaded, or still serving a request"),
+    ("◷ 7s old", "no newer sample: what stands beside it is that old"),
+    ("● ◌ ✗", "an engine: up, not asked yet, unreachable"),
+)
+
+
+def help_lines(keymap: Mapping[str, str], width: int) -> tuple[Line, ...]:
+    """Return the help text for a width."""
+    lines: list[Line] = []
+    for group, actions in groupby(BINDINGS, key=lambda action: action.group):
+        lines.append(heading(group))
+        for action in actions:
+            keys = " ".join(display_key(key) for key in keys_of(action, keymap))
+            lines += _entry(keys, action.help, width, "key")
+        lines.append(())
+    lines.append(heading("Signs"))
+    for sign, meaning in LEGEND:
+        lines += _entry(sign, meaning, width, "strong")
+    for title, columns in (
+        ("Columns of loaded models", LOADED.columns),
+        ("Columns of installed models", INSTALLED.columns),
+        ("Columns of other processes", PROCESSES.columns),
+        ("Columns of events", EVENTS.columns),
+        ("Columns of problems", PROBLEMS.columns),
+    ):
+        lines += _columns(title, columns, width)
+    return tuple(lines)
+
+
+def _entry(left: str, right: str, width: int, role: str) -> list[Line]:
+    pieces = wrap(right, max(8, width - KEY_WIDTH))
+    return [(Span(fit(left if index == 0 else "", KEY_WIDTH), role), Span(piece)) for index, piece in enumerate(pieces)]
+
+
+def _columns(title: str, columns: tuple[Column, ...], width: int) -> list[Line]:  # type: ignore[type-arg]
+    explained = [column for column in columns if column.help]
+    if not explained:
+        return []
+    lines: list[Line] = [(), heading(title)]
+    for column in explained:
+        lines += _entry(column.title.strip() or "A", column.help, width, "strong")
+    return lines
