@@ -134,18 +134,17 @@ class CardReader:
             process_accounting=accounting,
             slices=slices,
             unified_memory=memory.unified,
-            error=self._error(),
+            error=self._error(memory.total, utilization, temperature),
             problems=problems if memory.problem is None else (memory.problem, *problems),
         )
         self.codes = frozenset(self._library.refusals)
         return card
 
-    def _error(self) -> str | None:
-        """Say why the card as a whole cannot be read, if so."""
+    def _error(self, *live: object) -> str | None:
+        """Say why the card as a whole cannot be read, if so; `live` are the values asked for in every pass."""
         for code in CARD_GONE & self._library.refusals:
             return describe(code)
-        asked = (self._memory_v2, self._memory_v1, self._utilization, self._temperature, self._name, self._uuid)
-        if all(query.value is None for query in asked) and all(self._list_codes.values()):
+        if all(value is None for value in live) and all(self._list_codes.values()):
             return describe(self._utilization.code)
         return None
 

@@ -22,7 +22,13 @@ from typing import TYPE_CHECKING
 
 from gpudesk.domain.card import CardProcess
 from gpudesk.sources.nvml_library import NvmlLibrary, NvmlRefusal
-from gpudesk.sources.nvml_words import ARGUMENT_VERSION_MISMATCH, DEPRECATED, FUNCTION_NOT_FOUND, INSUFFICIENT_SIZE
+from gpudesk.sources.nvml_words import (
+    ARGUMENT_VERSION_MISMATCH,
+    DEPRECATED,
+    FUNCTION_NOT_FOUND,
+    INSUFFICIENT_SIZE,
+    UNKNOWN,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -121,11 +127,10 @@ class ProcessLists:
             self._library.calls += 1
             code = function(handle, self._count_reference, self._buffer)
             count = self._count.value
-            if code == 0:
-                # a driver that answers with more than there is room for is not believed
-                return (
-                    (count, ctypes.string_at(self._buffer, count * _LONGEST)) if count <= self._capacity else (0, b"")
-                )
+            if code == 0 and count <= self._capacity:
+                return count, ctypes.string_at(self._buffer, count * _LONGEST)
+            if code == 0:  # more than there was room for: reading on would leave the buffer
+                code = UNKNOWN
             if code != INSUFFICIENT_SIZE:
                 break
             self._make_room(max(count, self._capacity) * 2)

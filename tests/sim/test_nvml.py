@@ -19,10 +19,6 @@ def two_cards() -> SimulatedCards:
     return SimulatedCards(cards=[first, second])
 
 
-def code_of(error: pytest.ExceptionInfo[Exception]) -> int:
-    return int(error.value.value)  # type: ignore[attr-defined]
-
-
 def test_what_a_card_is() -> None:
     with SimulatedDriver(two_cards()):
         pynvml.nvmlInit()

@@ -35,7 +35,7 @@ def test_every_error_code_arrives_with_its_class_and_words(code: int) -> None:
         cards.cards[0].errors["nvmlDeviceGetPowerUsage"] = code
         with pytest.raises(pynvml.nvmlExceptionClass(code)) as error:
             pynvml.nvmlDeviceGetPowerUsage(handle)
-        assert error.value.value == code  # type: ignore[attr-defined]
+        assert error.value.value == code
         assert "Unknown" not in pynvml.nvmlErrorString(code) or code == pynvml.NVML_ERROR_UNKNOWN
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -94,6 +95,23 @@ def test_a_fan_less_card_has_no_fan() -> None:
 def test_utilization_above_one_is_unknown() -> None:
     with rig(SimulatedCard(utilization_percent=101)) as desk:
         assert desk.card().utilization_ratio is None
+
+
+def test_a_figure_of_all_ones_is_not_available() -> None:
+    """NVML_VALUE_NOT_AVAILABLE as an unsigned int."""
+    with rig(SimulatedCard(power_draw_milliwatts=0xFFFFFFFF)) as desk:
+        assert desk.card().power_draw_watts is None
+
+
+def test_nothing_is_ever_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise AssertionError("started a process")
+
+    for module, name in ((subprocess, "Popen"), (os, "fork"), (os, "posix_spawn"), (os, "system")):
+        monkeypatch.setattr(module, name, refuse)
+    with rig() as desk:
+        for _ in range(30):
+            assert desk.card(7).error is None
 
 
 def test_names_are_cleaned_for_the_screen() -> None:
