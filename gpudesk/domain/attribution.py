@@ -67,7 +67,7 @@ def attribute(
     by_pid = {process.pid: process for process in processes.processes} if processes else {}
     in_container = processes is not None and processes.in_container
     groups = model_groups(engines, details)
-    unmatched = join(groups, runner_groups(processes))
+    unmatched = join(groups, runner_groups(by_pid))
     placings = [Placing(group) for group in groups]
     tables = [card_table(settle(card), by_pid, in_container=in_container) for card in cards]
     place(placings, tables)
@@ -109,7 +109,7 @@ def _model_holders(position: int, table: CardTable, placings: Sequence[Placing])
         if share <= 0:
             continue
         group = placing.group
-        here = tuple(pid for pid in group.pids if pid in table.settled.shares and pid not in table.strangers)
+        here = tuple(pid for pid in group.pids if pid in table.settled.shares)
         notes = []
         if position in placing.claimed:
             notes.append("cut from the engine's claim" if placing.cut else "claimed by the engine, not measured")
@@ -137,12 +137,11 @@ def _process_holders(table: CardTable, owners: _Owners) -> list[Holder]:
     for pid, share in table.settled.shares.items():
         if not share or (claimed_from_strangers and pid in table.strangers):
             continue
-        if pid not in table.strangers:
-            if pid in owners.models:
-                continue
-            if runner := owners.runners.get(pid):
-                runners[runner] = runners.get(runner, 0) + share
-                continue
+        if pid in owners.models:
+            continue
+        if runner := owners.runners.get(pid):
+            runners[runner] = runners.get(runner, 0) + share
+            continue
         holders.append(_process_holder(pid, share, owners.processes.get(pid), stranger=pid in table.strangers))
     for runner, share in runners.items():
         here = tuple(pid for pid in runner.pids if pid in table.settled.shares)

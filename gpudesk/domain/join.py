@@ -12,7 +12,7 @@ from functools import partial
 
 from gpudesk.domain.engine import EngineSample, Era, era_of
 from gpudesk.domain.model import EngineModel, ModelDetails
-from gpudesk.domain.process import Process, ProcessSample, Runner
+from gpudesk.domain.process import Process, Runner
 
 REGISTRY_PREFIXES = ("registry.ollama.ai/library/", "registry.ollama.ai/", "library/")
 
@@ -85,11 +85,9 @@ def model_groups(engines: Sequence[EngineSample], details: Sequence[ModelDetails
     return list(groups.values())
 
 
-def runner_groups(sample: ProcessSample | None) -> list[RunnerGroup]:
-    """Return every runner with the children it has among the processes looked at, in pid order."""
-    if sample is None:
-        return []
-    by_pid = {process.pid: process for process in sample.processes if process.exists}
+def runner_groups(processes: dict[int, Process]) -> list[RunnerGroup]:
+    """Return every runner with the children it has among the processes looked at (by pid), in pid order."""
+    by_pid = {pid: process for pid, process in processes.items() if process.exists}
     members: dict[int, list[Process]] = {
         pid: [process] for pid, process in by_pid.items() if process.runner is not None
     }

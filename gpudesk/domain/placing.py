@@ -103,7 +103,7 @@ def _measure(placing: Placing, tables: Sequence[CardTable]) -> None:
     pids = placing.group.pids
     for position, table in enumerate(tables):
         listed = table.settled.shares
-        shares = [listed[pid] for pid in pids if pid in listed and pid not in table.strangers]
+        shares = [listed[pid] for pid in pids if pid in listed]
         known = [share for share in shares if share is not None]
         present = present or bool(shares)
         if known:

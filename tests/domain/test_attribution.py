@@ -427,6 +427,21 @@ def test_a_claim_over_two_known_cards_is_split_by_what_is_open() -> None:
     assert only(result.models).memory_bytes == 8 * GIBIBYTE
 
 
+def test_a_claim_stands_in_only_for_what_is_not_measured() -> None:
+    result = attribute(
+        [card((100, 3 * GIBIBYTE)), card((100, None), index=1, accounting=ProcessAccounting.PIDS_ONLY)],
+        [engine(model("a:1b", vram=8 * GIBIBYTE))],
+        seen(runner(100)),
+        [told()],
+    )
+    assert_adds_up(result)
+    found = only(result.models)
+    assert found.cards == (CardShare(0, 3 * GIBIBYTE), CardShare(1, 5 * GIBIBYTE))
+    assert found.memory_source is MemorySource.ENGINE
+    assert holders_by_name(result.cards[0])["a:1b"].source is MemorySource.DRIVER
+    assert holders_by_name(result.cards[1])["a:1b"].source is MemorySource.ENGINE
+
+
 def test_with_several_silent_cards_a_claim_is_named_but_not_placed() -> None:
     silent = ProcessAccounting.NONE
     result = attribute([card(accounting=silent), card(index=1, accounting=silent)], [engine(model("a:1b"))], None, [])
