@@ -65,13 +65,7 @@ def _llama_server(settings: EngineSettings, launch: Launch) -> tuple[str, ...]:
     ]  # fmt: skip
     if model.template:
         argv += ["--no-jinja", "--chat-template", "chatml"]
-    if model.shape.projector is not None:
-        argv += ["--mmproj", settings.blob_path(model.projector_digest) if model.projector_digest else path]
-        if not launch.projector_on_card:
-            argv.append("--no-mmproj-offload")
-    if model.draft_digest is not None:
-        argv += ["--spec-type", "draft-mtp", "--spec-draft-n-max", str(options.draft_num_predict or 4)]
-        argv += ["--spec-draft-model", settings.blob_path(model.draft_digest)]
+    argv += _extra_files(settings, launch, path)
     if launch.integrated:
         argv += ["--load-mode", "dio"]
     elif options.use_mmap is False:
@@ -91,6 +85,19 @@ def _llama_server(settings: EngineSettings, launch: Launch) -> tuple[str, ...]:
     if options.context_shift:
         argv += ["--context-shift", "--keep", "4"]
     return tuple(argv)
+
+
+def _extra_files(settings: EngineSettings, launch: Launch, path: str) -> list[str]:
+    """Return the arguments for a projector and a draft model."""
+    model, argv = launch.model, []
+    if model.shape.projector is not None:
+        argv += ["--mmproj", settings.blob_path(model.projector_digest) if model.projector_digest else path]
+        if not launch.projector_on_card:
+            argv.append("--no-mmproj-offload")
+    if model.draft_digest is not None:
+        argv += ["--spec-type", "draft-mtp", "--spec-draft-n-max", str(launch.options.draft_num_predict or 4)]
+        argv += ["--spec-draft-model", settings.blob_path(model.draft_digest)]
+    return argv
 
 
 def _ollama_runner(settings: EngineSettings, launch: Launch) -> tuple[str, ...]:

@@ -10,7 +10,10 @@ from functools import lru_cache
 
 from gpudesk.sim.models import Projector, Shape, SimulatedModel
 
-_FIM = "{{- if .Suffix }}<|fim_prefix|>{{ .Prompt }}<|fim_suffix|>{{ .Suffix }}<|fim_middle|>{{ else }}{{ .Prompt }}{{ end }}"
+_FIM = (
+    "{{- if .Suffix }}<|fim_prefix|>{{ .Prompt }}<|fim_suffix|>{{ .Suffix }}<|fim_middle|>"
+    "{{ else }}{{ .Prompt }}{{ end }}"
+)
 _CHAT = "{{- range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n"
 _TOOLS = "{{- if .Tools }}{{ .Tools }}{{ end }}" + _CHAT
 _GPT_OSS = "<|start|>system<|message|>{{ .System }}<|end|>{{ .Prompt }}"

@@ -49,6 +49,32 @@ def _leading_digits(text: str) -> int:
     return length
 
 
+def _part(rest: str, text: str) -> tuple[int, str]:
+    """Take one number with its unit off the front of `rest`, which is the end of `text`."""
+    if rest[0] not in ".0123456789":
+        raise KeepAliveError(f"time: invalid duration {_quoted(text)}")
+    length = _leading_digits(rest)
+    whole, rest = rest[:length], rest[length:]
+    fraction = ""
+    if rest.startswith("."):
+        length = _leading_digits(rest[1:])
+        fraction, rest = rest[1 : 1 + length], rest[1 + length :]
+    if not whole and not fraction:
+        raise KeepAliveError(f"time: invalid duration {_quoted(text)}")
+    length = 0
+    while length < len(rest) and rest[length] not in ".0123456789":
+        length += 1
+    unit, rest = rest[:length], rest[length:]
+    if not unit:
+        raise KeepAliveError(f"time: missing unit in duration {_quoted(text)}")
+    if unit not in _UNITS:
+        raise KeepAliveError(f"time: unknown unit {_quoted(unit)} in duration {_quoted(text)}")
+    nanoseconds = int(whole or "0") * _UNITS[unit]
+    if fraction:
+        nanoseconds += int(fraction) * _UNITS[unit] // 10 ** len(fraction)
+    return nanoseconds, rest
+
+
 def parse_duration(text: str) -> int:
     """Parse `1h30m`, `300ms`, `-1s` or a bare `0` into nanoseconds, exactly as Go's time.ParseDuration.
 
@@ -66,28 +92,8 @@ def parse_duration(text: str) -> int:
         raise invalid
     total = 0
     while rest:
-        if rest[0] not in ".0123456789":
-            raise invalid
-        length = _leading_digits(rest)
-        whole, rest = rest[:length], rest[length:]
-        fraction = ""
-        if rest.startswith("."):
-            length = _leading_digits(rest[1:])
-            fraction, rest = rest[1 : 1 + length], rest[1 + length :]
-        if not whole and not fraction:
-            raise invalid
-        length = 0
-        while length < len(rest) and rest[length] not in ".0123456789":
-            length += 1
-        unit, rest = rest[:length], rest[length:]
-        if not unit:
-            raise KeepAliveError(f"time: missing unit in duration {_quoted(text)}")
-        if unit not in _UNITS:
-            raise KeepAliveError(f"time: unknown unit {_quoted(unit)} in duration {_quoted(text)}")
-        scale = _UNITS[unit]
-        total += int(whole or "0") * scale
-        if fraction:
-            total += int(fraction) * scale // 10 ** len(fraction)
+        nanoseconds, rest = _part(rest, text)
+        total += nanoseconds
         if total > 1 << 63:
             raise invalid
     if negative:

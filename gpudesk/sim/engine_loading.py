@@ -117,15 +117,18 @@ def plan_load(
 def _accounted_free(card: int, runners: Sequence[Runner], cards: EngineCards, settings: EngineSettings) -> int:
     """Return what the server believes to be free on a card.
 
-    From v0.30 it does not ask the driver while it has a runner there, so whoever took memory after that runner's
-    load is not seen (llama_server.go:2600); before, it asked, and took the smaller of the driver's answer and its
-    own sum (sched.go:1295).
+    From v0.30 it does not ask the driver while it has a runner there but takes what was free when one of them was
+    loaded, less that one's claim (llama_server.go:2600, discover/runner.go:265-320; here the latest, there whichever
+    its map yields first). So it sees neither who took memory since nor a model that has gone since, and evicts too
+    few or too many (issue 12247). Before, it asked the driver. In both cases the sum of all claims is the limit
+    (sched.go:1295).
     """
     claims = [(runner, dict(runner.claim.by_card).get(card)) for runner in runners]
     there = [(runner, claim) for runner, claim in claims if claim is not None]
     total = cards.total_bytes(card)
     if there and settings.era is Era.LLAMA_SERVER:
-        believed = min(min(total - claim, runner.free_at_load.get(card, total) - claim) for runner, claim in there)
+        runner, claim = there[-1]
+        believed = min(total, runner.free_at_load.get(card, total)) - claim
     else:
         believed = cards.free_bytes(card)
     return max(0, min(believed, total - sum(claim for _runner, claim in there)))
@@ -310,5 +313,6 @@ def _check_host(placement: Placement, processes: SimulatedProcessTable, settings
             f"(attempted to allocate {needed / MEBIBYTE:.2f} MB)"
         )
     raise OutOfMemoryError(
-        f"model requires more system memory ({needed / GIBIBYTE:.1f} GiB) than is available ({there / GIBIBYTE:.1f} GiB)"
+        f"model requires more system memory ({needed / GIBIBYTE:.1f} GiB) "
+        f"than is available ({there / GIBIBYTE:.1f} GiB)"
     )

@@ -40,6 +40,9 @@ _FALLBACK = {"Q2_K": "Q4_0", "Q3_K": "IQ4_NL", "Q4_K": "Q5_0", "Q5_K": "Q5_1", "
 
 _BASE = {"Q3_K_M": "Q3_K", "Q4_K_S": "Q4_K", "Q4_K_M": "Q4_K", "Q5_K_M": "Q5_K", "Q5_K_S": "Q5_K"}
 
+_MIXED = {"Q4_K_M": "Q6_K", "Q5_K_M": "Q6_K", "Q3_K_M": "Q5_K"}
+"""What the layers with more bits get."""
+
 _HEADER_BYTES_PER_TOKEN = 24
 """Tokens, scores and merges in the metadata, roughly."""
 
@@ -59,25 +62,27 @@ class Tensor:
         return prod(self.shape) // elements * block_bytes
 
 
-def _type_of(name: str, shape: tuple[int, ...], layer: int, shape_of: Shape, quantization: str) -> str:
-    if len(shape) == 1 or "ffn_gate_inp" in name or "token_types" in name:
+def _gets_more_bits(shape: Shape, layer: int) -> bool:
+    """Tell whether V and the down projection of a layer get a better type in a mixed quantization."""
+    eighth = shape.block_count // 8
+    return layer < eighth or layer >= 7 * shape.block_count // 8 or (layer - eighth) % 3 == 2
+
+
+def _type_of(name: str, dimensions: tuple[int, ...], shape: Shape, quantization: str, *, more_bits: bool) -> str:
+    if len(dimensions) == 1 or "ffn_gate_inp" in name or "token_types" in name:
         return "F32"
     if quantization == "MXFP4":
         return "MXFP4" if "_exps" in name else "BF16"
-    base = _BASE.get(quantization, quantization)
-    if base in ("F32", "F16", "BF16", "Q8_0"):
-        return base
-    chosen = base
-    layers = shape_of.block_count
-    if name == "output.weight" or (name == "token_embd.weight" and shape_of.tied_output):
+    chosen = _BASE.get(quantization, quantization)
+    if chosen in ("F32", "F16", "BF16", "Q8_0"):
+        return chosen
+    if name == "output.weight" or (name == "token_embd.weight" and shape.tied_output):
         chosen = "Q6_K"
-    elif quantization in ("Q4_K_M", "Q5_K_M", "Q3_K_M") and ("attn_v" in name or "ffn_down" in name):
-        eighth = layers // 8
-        if layer < eighth or layer >= 7 * layers // 8 or (layer - eighth) % 3 == 2:
-            chosen = "Q6_K" if quantization != "Q3_K_M" else "Q5_K"
-    if shape[0] % BLOCK_SIZES[chosen][0]:
+    elif more_bits and quantization in _MIXED and ("attn_v" in name or "ffn_down" in name):
+        chosen = _MIXED[quantization]
+    if dimensions[0] % BLOCK_SIZES[chosen][0]:
         chosen = _FALLBACK.get(chosen, chosen)
-    return chosen if shape[0] % BLOCK_SIZES[chosen][0] == 0 else "F16"
+    return chosen if dimensions[0] % BLOCK_SIZES[chosen][0] == 0 else "F16"
 
 
 def _attention(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -111,9 +116,9 @@ def _attention(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield "attn_output.weight", (heads * shape.value_size, width)
 
 
-def _feed_forward(shape: Shape, layer: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _feed_forward(shape: Shape, *, dense: bool) -> Iterator[tuple[str, tuple[int, ...]]]:
     width = shape.embedding_length
-    if not shape.expert_count or layer < shape.leading_dense_block_count:
+    if dense:
         if shape.gated:
             yield "ffn_gate.weight", (width, shape.feed_forward_length)
         yield "ffn_up.weight", (width, shape.feed_forward_length)
@@ -130,33 +135,63 @@ def _feed_forward(shape: Shape, layer: int) -> Iterator[tuple[str, tuple[int, ..
         yield "ffn_down_shexp.weight", (2 * inner, width)
 
 
-def _names(shape: Shape) -> Iterator[tuple[str, tuple[int, ...], int]]:
+def _block(shape: Shape, quantization: str, *, dense: bool, more_bits: bool) -> list[Tensor]:
+    """List the tensors of one layer, without the `blk.<n>.` in front."""
     width = shape.embedding_length
-    yield "token_embd.weight", (width, shape.vocabulary), -1
-    if not shape.causal:
-        yield "token_types.weight", (width, 2), -1
-        yield "token_embd_norm.weight", (width,), -1
-    for layer in range(shape.block_count):
-        prefix = f"blk.{layer}."
-        yield prefix + ("attn_norm.weight" if shape.causal else "attn_output_norm.weight"), (width,), layer
-        for name, dimensions in _attention(shape):
-            yield prefix + name, dimensions, layer
-        yield prefix + ("ffn_norm.weight" if shape.causal else "layer_output_norm.weight"), (width,), layer
-        for name, dimensions in _feed_forward(shape, layer):
-            yield prefix + name, dimensions, layer
+    named = [
+        ("attn_norm.weight" if shape.causal else "attn_output_norm.weight", (width,)),
+        *_attention(shape),
+        ("ffn_norm.weight" if shape.causal else "layer_output_norm.weight", (width,)),
+        *_feed_forward(shape, dense=dense),
+    ]
+    return [
+        Tensor(name, _type_of(name, dimensions, shape, quantization, more_bits=more_bits), dimensions)
+        for name, dimensions in named
+    ]
+
+
+def _around(shape: Shape, quantization: str) -> tuple[list[Tensor], list[Tensor]]:
+    """List the tensors before the first layer and those behind the last."""
+    width = shape.embedding_length
+    before: list[tuple[str, tuple[int, ...]]] = [("token_embd.weight", (width, shape.vocabulary))]
+    behind: list[tuple[str, tuple[int, ...]]] = []
     if shape.causal:
-        yield "output_norm.weight", (width,), -1
-    if shape.causal and not shape.tied_output:
-        yield "output.weight", (width, shape.vocabulary), -1
+        behind.append(("output_norm.weight", (width,)))
+        if not shape.tied_output:
+            behind.append(("output.weight", (width, shape.vocabulary)))
+    else:
+        before += [("token_types.weight", (width, 2)), ("token_embd_norm.weight", (width,))]
+
+    def typed(named: list[tuple[str, tuple[int, ...]]]) -> list[Tensor]:
+        return [
+            Tensor(name, _type_of(name, dimensions, shape, quantization, more_bits=False), dimensions)
+            for name, dimensions in named
+        ]
+
+    return typed(before), typed(behind)
+
+
+def _blocks(shape: Shape, quantization: str) -> Iterator[list[Tensor]]:
+    """Yield the tensors of each layer; layers of one kind share one list."""
+    kinds: dict[tuple[bool, bool], list[Tensor]] = {}
+    for layer in range(shape.block_count):
+        dense = not shape.expert_count or layer < shape.leading_dense_block_count
+        kind = (dense, _gets_more_bits(shape, layer))
+        if kind not in kinds:
+            kinds[kind] = _block(shape, quantization, dense=kind[0], more_bits=kind[1])
+        yield kinds[kind]
 
 
 @lru_cache(maxsize=64)
 def tensors(shape: Shape, quantization: str) -> tuple[Tensor, ...]:
     """List the tensors of the text model, without any projector."""
-    return tuple(
-        Tensor(name, _type_of(name, dimensions, layer, shape, quantization), dimensions)
-        for name, dimensions, layer in _names(shape)
-    )
+    before, behind = _around(shape, quantization)
+    blocks = [
+        Tensor(f"blk.{layer}.{tensor.name}", tensor.type, tensor.shape)
+        for layer, block in enumerate(_blocks(shape, quantization))
+        for tensor in block
+    ]
+    return (*before, *blocks, *behind)
 
 
 @lru_cache(maxsize=32)
@@ -190,18 +225,18 @@ class Weights:
     parameter_count: int
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=1024)
 def _weights(shape: Shape, quantization: str) -> Weights:
-    layers = [0] * shape.block_count
-    into, out, count = 0, 0, 0
-    for tensor in tensors(shape, quantization):
-        count += prod(tensor.shape)
-        if tensor.name.startswith("blk."):
-            layers[int(tensor.name.split(".")[1])] += tensor.size_bytes
-        elif tensor.name.startswith("output"):
-            out += tensor.size_bytes
-        else:
-            into += tensor.size_bytes
+    before, behind = _around(shape, quantization)
+    into, out = sum(tensor.size_bytes for tensor in before), sum(tensor.size_bytes for tensor in behind)
+    count = sum(prod(tensor.shape) for tensor in [*before, *behind])
+    sizes: dict[int, tuple[int, int]] = {}
+    layers: list[int] = []
+    for block in _blocks(shape, quantization):
+        if id(block) not in sizes:
+            sizes[id(block)] = sum(t.size_bytes for t in block), sum(prod(t.shape) for t in block)
+        layers.append(sizes[id(block)][0])
+        count += sizes[id(block)][1]
     file_bytes = sum(layers) + into + out + shape.vocabulary * _HEADER_BYTES_PER_TOKEN
     if shape.tied_output:
         out += into

@@ -223,7 +223,7 @@ def _tags(server: OllamaServer, exchange: Exchange) -> None:
 
 
 def _ps(server: OllamaServer, exchange: Exchange) -> None:
-    exchange.wait(lambda: server.clock.elapsed() >= server.scheduler.ps_blocked_until)
+    exchange.wait(lambda: server.clock.elapsed() >= server.scheduler.residents.ps_blocked_until)
     with server.clock.changed:
         visible = server.scheduler.visible()
         rows = [_ps_row(server, runner, expires_at) for runner, expires_at in visible]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpudesk.sim.cards import GIBIBYTE, MEBIBYTE, SimulatedCard, SimulatedCards, SimulatedSlice
@@ -31,6 +31,11 @@ NOT_SUPPORTED = 3
 """NVML_ERROR_NOT_SUPPORTED."""
 
 
+def one_card() -> SimulatedCards:
+    """An RTX 4090 in a desktop."""
+    return SimulatedCards([SimulatedCard(uuid="GPU-5f0e6a1c-93d2-4b7e-8c41-0d2f3a4b5c6d")])
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """One workstation and its story."""
@@ -38,7 +43,7 @@ class Scenario:
     name: str
     description: str
     script: Callable[[Stage], None]
-    cards: Callable[[], SimulatedCards] = field(default=lambda: one_card())
+    cards: Callable[[], SimulatedCards] = one_card
     settings: Callable[[], EngineSettings] = EngineSettings
     models: Callable[[], tuple[SimulatedModel, ...]] = catalog
     visible_cards: tuple[int, ...] | None = None
@@ -48,11 +53,6 @@ class Scenario:
     integrated: bool = False
     """Card and host share one memory."""
     host_total_bytes: int = 64 * GIBIBYTE
-
-
-def one_card() -> SimulatedCards:
-    """An RTX 4090 in a desktop."""
-    return SimulatedCards([SimulatedCard(uuid="GPU-5f0e6a1c-93d2-4b7e-8c41-0d2f3a4b5c6d")])
 
 
 def small_card() -> SimulatedCards:

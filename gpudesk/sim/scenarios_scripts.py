@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gpudesk.sim.cards import GIBIBYTE, MEBIBYTE
 
 if TYPE_CHECKING:
+    from gpudesk.sim.models import SimulatedModel
     from gpudesk.sim.scenarios_stage import Stage
 
 CHAT, COMPLETE, EMBED = "qwen3:14b", "qwen2.5-coder:1.5b", "nomic-embed-text:latest"
@@ -42,11 +43,11 @@ def _play(stage: Stage, seconds: float) -> None:
 
 
 def working_day(stage: Stage) -> None:
-    """Chat pinned, autocomplete counting down, embedding forever; then an editor, a second client, a game, a big model."""
+    """Chat pinned, autocomplete counting down, embedding forever; then an editor, a second client, a game."""
     stage.desktop()
-    stage.loaded(CHAT, keep_alive=-1, num_ctx=8192)
-    stage.loaded(COMPLETE, keep_alive=1800, num_ctx=4096, idle=205)
     stage.loaded(EMBED, keep_alive=-1)
+    stage.loaded(COMPLETE, keep_alive=1800, num_ctx=4096, idle=205)
+    stage.loaded(CHAT, keep_alive=-1, num_ctx=8192)
     stage.enliven()
     stage.every(4, lambda: _autocomplete(stage), first=2)
     stage.every(ROUND_SECONDS, lambda: _afternoon(stage), first=0.5)
@@ -64,7 +65,9 @@ def _afternoon(stage: Stage) -> None:
     # Too big beside a game: some of it goes to the processor, and others must go.
     at(84, lambda: ask("mistral-small3.2:24b", num_ctx=16384, keep_alive=25, tokens=90))
     at(128, lambda: ask(CHAT, num_ctx=8192, keep_alive=-1, tokens=200))
-    at(145, lambda: ask(COMPLETE, num_ctx=4096, keep_alive=1800, tokens=24))
+    # What was loaded beside the big model runs on the processor and stays there until somebody unloads it.
+    at(142, lambda: stage.server.scheduler.expire(_model(stage, COMPLETE)))
+    at(143, lambda: ask(COMPLETE, num_ctx=4096, keep_alive=1800, tokens=24))
     at(150, lambda: ask(EMBED, keep_alive=-1))
 
 
@@ -163,8 +166,8 @@ def mig(stage: Stage) -> None:
 
 def many(stage: Stage) -> None:
     """Eight cards full of everything."""
-    names = [model.name for model, _modified in stage.server.store.listed() if model.can("completion")]
-    small_ones = [name for name in names if _size(stage, name) < 6 * GIBIBYTE]
+    listed = [model for model, _modified in stage.server.store.listed() if model.can("completion")]
+    small_ones = [model.name for model in listed if model.shape.block_count <= 36 and not model.shape.expert_count]
     for number in range(20):
         stage.loaded(
             small_ones[number * 3 % len(small_ones)], keep_alive=-1 if number % 3 else 1200 + 60 * number, num_ctx=4096
@@ -184,13 +187,7 @@ def many(stage: Stage) -> None:
     stage.enliven()
 
 
-def _size(stage: Stage, name: str) -> int:
-    from gpudesk.sim.ollama_store import size_bytes
-
-    return size_bytes(_model(stage, name))
-
-
-def _model(stage: Stage, name: str):  # type: ignore[no-untyped-def]
+def _model(stage: Stage, name: str) -> SimulatedModel:
     found = stage.server.store.find(name)
     assert found is not None, name
     return found
