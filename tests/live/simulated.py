@@ -1,0 +1,111 @@
+"""The simulation set up like the real server of the fixture: same models, same settings, no card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+
+from gpudesk.sim.engine_settings import EngineSettings
+from gpudesk.sim.models import Shape, SimulatedModel
+from gpudesk.sim.scenarios import Scenario
+from gpudesk.sim.workstation import SimulatedWorkstation
+from tests.live.api import Api, version_of
+from tests.live.engine import RunnerProcess
+from tests.live.fixtures import MAX_LOADED_MODELS, NUM_PARALLEL
+from tests.live.models import ALIAS, CHAT, TINY_MODELS, WIDE, WIDE_CONTEXT, TinyModel
+from tests.live.subject import Subject
+
+LOAD_SECONDS = 0.05
+TOKENS_PER_SECOND = 20.0
+
+
+class SimulatedMachine:
+    """What can be done to the simulated server."""
+
+    def __init__(self, workstation: SimulatedWorkstation) -> None:
+        self._workstation = workstation
+
+    def runners(self) -> tuple[RunnerProcess, ...]:
+        """List its runners as its process table shows them."""
+        candidates = self._workstation.process_table.runner_candidates()
+        found = [RunnerProcess(one.pid, one.argv) for one in candidates if one.argv and "--model" in one.argv]
+        return tuple(sorted(found, key=lambda runner: runner.pid))
+
+    def kill_runner(self, pid: int) -> None:
+        """Crash the runner with this pid."""
+        server = self._workstation.server
+        with server.clock.changed:
+            (runner,) = [one for one in server.scheduler.loaded.values() if one.pid == pid]
+            server.scheduler.crash(runner)
+
+    def restart(self) -> None:
+        """End the server and start it again on its port."""
+        self._workstation.server.stop()
+        self._workstation.server.start()
+
+    def now(self) -> datetime:
+        """Tell the simulated time."""
+        return self._workstation.clock.now()
+
+
+@contextmanager
+def simulated_subject(name: str, version: str) -> Iterator[Subject]:
+    """Run the simulated server of this version."""
+    settings = EngineSettings(
+        version=version,
+        max_loaded_models=MAX_LOADED_MODELS,
+        num_parallel=NUM_PARALLEL,
+        load_seconds=LOAD_SECONDS,
+        tokens_per_second=TOKENS_PER_SECOND,
+    )
+    scenario = Scenario(
+        "contract",
+        "The tiny models of the contract suite.",
+        lambda _stage: None,
+        settings=lambda: settings,
+        models=_models,
+        visible_cards=(),
+    )
+    with SimulatedWorkstation(scenario, driver=False) as workstation:
+        api = Api(workstation.url)
+        try:
+            yield Subject(name, api, version_of(version), SimulatedMachine(workstation))
+        finally:
+            api.close()
+
+
+def _models() -> tuple[SimulatedModel, ...]:
+    tiny = tuple(_simulated(model, age) for age, model in enumerate(TINY_MODELS, start=10))
+    chat = next(model for model in tiny if model.name == CHAT)
+    alias = replace(chat, name=ALIAS, blob_key=CHAT)
+    wide = replace(chat, name=WIDE, blob_key=CHAT, parameters=(("num_ctx", WIDE_CONTEXT),))
+    return (*tiny, alias, wide)
+
+
+def _simulated(model: TinyModel, age_seconds: float) -> SimulatedModel:
+    encoder = model.architecture == "bert"
+    shape = Shape(
+        architecture=model.architecture,
+        block_count=model.block_count,
+        embedding_length=model.embedding_length,
+        feed_forward_length=model.feed_forward_length,
+        head_count=model.head_count,
+        head_count_kv=model.head_count_kv,
+        vocabulary=model.vocabulary,
+        context_length=model.context_length,
+        pooling_type=1 if encoder else None,
+        causal=not encoder,
+        gated=not encoder,
+    )
+    capabilities = ("embedding",) if encoder else ("completion",)
+    return SimulatedModel(
+        model.name,
+        shape,
+        "F16",
+        f"{model.block_count}M",
+        capabilities,
+        modified_seconds_ago=age_seconds,
+        license="",
+    )
