@@ -485,9 +485,7 @@ def test_a_name_that_leads_here_makes_the_engine_local_once_connected(monkeypatc
     monkeypatch.setattr(socket, "getaddrinfo", hosts_file)
     with serving(json_body({})) as server:
         client = OllamaClient(EngineAddress(server.url.replace("127.0.0.1", "my-alias.example")))
-        assert not client.local
-        client.get("/")
-        assert client.local
+        assert (client.local, client.get("/").body, client.local) == (False, b"{}", True)
         client.close()
 
 
