@@ -58,8 +58,6 @@ def _from_argv(raw: RawProcess) -> str:
     bare = program_name(program)
     if program.startswith("VLLM::"):
         return f"vllm {program.removeprefix('VLLM::')}"
-    if program.lower().endswith(".exe") and "\\" in argv[0]:
-        return program
     if _WINE.match(bare):
         return next((_base(word) for word in words[:4] if word.lower().endswith(".exe")), program)
     if _PYTHON.match(bare):
