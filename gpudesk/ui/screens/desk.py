@@ -12,7 +12,7 @@ from textual.layouts.vertical import VerticalLayout
 from gpudesk.keymap import Scope
 from gpudesk.ui.bindings import bindings_for
 from gpudesk.ui.cells import Line, Span, fit_line
-from gpudesk.ui.layout import LOWER_TABS, Contents, Place, is_wide, plan_desk
+from gpudesk.ui.layout import LOWER_TABS, SMALLEST_HEIGHT, SMALLEST_WIDTH, Contents, Place, is_wide, plan_desk
 from gpudesk.ui.screens.base import SceneScreen
 from gpudesk.ui.view_detail import Target
 from gpudesk.ui.view_footer import footer_line
@@ -26,7 +26,6 @@ from gpudesk.ui.widgets.row_list import RowList
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from textual import events
     from textual.app import ComposeResult
     from textual.geometry import Size
     from textual.widget import Widget
@@ -91,10 +90,10 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
         self._derived_from: tuple[object, ...] = ()
         self._filter_target: RowList[Any] | None = None
         self._layout = PlannedLayout(self)
-        self.title_bar = LineWidget(id="title")
-        self.banner_bar = LineWidget(id="banner")
-        self.footer_bar = LineWidget(id="footer")
-        self.small = LineWidget(id="small")
+        self.title_bar = LineWidget(self._title_lines, id="title")
+        self.banner_bar = LineWidget(self._banner_lines, id="banner")
+        self.footer_bar = LineWidget(self._footer_lines, id="footer")
+        self.small = LineWidget(_small_lines, id="small")
         self.cards = CardsPanel(id="cards")
         self.loaded = RowList(LOADED, id="loaded")
         self.installed = RowList(INSTALLED, id="installed")
@@ -104,7 +103,11 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
         self.lists: dict[str, RowList[Any]] = {
             rows.table.id: rows for rows in (self.loaded, self.installed, self.processes, self.events, self.problems)
         }
-        self.planned = {"title", "banner", "cards", *LIST_NAMES, "filter", "footer", "small"}
+        self._panels: dict[str, LineWidget] = {
+            "title": self.title_bar, "banner": self.banner_bar, "cards": self.cards, **self.lists,
+            "footer": self.footer_bar, "small": self.small,
+        }  # fmt: skip
+        self.planned = {*self._panels, "filter"}
 
     @property
     def layout(self) -> Layout:
@@ -129,6 +132,8 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
                 self.cards.frame = place.frame
             elif name in self.lists:
                 self.lists[name].frame = place.frame
+        if self._scene is not None:
+            self._title_lists(self._scene)
         return self._places
 
     # --- drawing ------------------------------------------------------------------------------------------------
@@ -174,34 +179,24 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
     def _draw(self) -> None:
         """Draw every panel that is seen."""
         scene, palette = self._scene, self._palette
-        if scene is None or palette is None or not self.is_mounted:
+        if scene is None or palette is None:
             return
-        width = self.size.width
-        if "small" in self._places:
-            self._draw_small(palette)
-            return
-        self.title_bar.draw([Painted(title_line(scene, width))], palette)
-        if self._banner is not None:
-            self.banner_bar.draw([Painted(fit_line((Span(f" {self._banner} ", "banner"),), width))], palette)
         self._title_lists(scene)
-        self.cards.show(palette)
-        for name in self._places:
-            if name in self.lists:
-                self.lists[name].show(palette)
-        self._draw_footer()
+        for name, widget in self._panels.items():
+            if name in self._places or not self._places:
+                widget.show(palette)
 
-    def _draw_small(self, palette: Palette) -> None:
-        text = "gpudesk needs 40×10"
-        self.small.draw([Painted((Span(text, "warn"),)), Painted((Span("q quits", "dim"),))], palette)
+    def _title_lines(self, size: Size) -> list[Painted]:
+        return [] if self._scene is None else [Painted(title_line(self._scene, size.width))]
 
-    def _draw_footer(self) -> None:
-        if self._palette is None:
-            return
+    def _banner_lines(self, size: Size) -> list[Painted]:
+        return [Painted(fit_line((Span(f" {self._banner} ", "banner"),), size.width))]
+
+    def _footer_lines(self, size: Size) -> list[Painted]:
         scopes = [Scope.EVERYWHERE, Scope.DESK]
-        if self.focused is not None:
+        if isinstance(self.focused, (RowList, CardsPanel)):
             scopes.append(Scope.LIST)
-        line = footer_line(scopes, self._keymap, self.size.width)
-        self.footer_bar.draw([Painted(line)], self._palette)
+        return [Painted(footer_line(scopes, self._keymap, size.width))]
 
     def _title_lists(self, scene: Scene) -> None:
         """Give each list its title, or the tabs where only one list is seen, and what to say when it is empty."""
@@ -281,17 +276,8 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
 
     # --- what is asked of it ------------------------------------------------------------------------------------
 
-    def on_resize(self, _event: events.Resize) -> None:
-        """Draw for the new size once the layout has been applied."""
-        self.call_after_refresh(self._draw)
-
     def on_row_list_changed(self, event: RowList.Changed) -> None:
-        """Draw the list that changed."""
-        event.stop()
-        self._draw()
-
-    def on_cards_panel_changed(self, event: CardsPanel.Changed) -> None:
-        """Draw the cards."""
+        """Draw what else shows the focus and the filter."""
         event.stop()
         self._draw()
 
@@ -341,8 +327,12 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
         self._tab = name
         if name not in self._places and self._scene is not None and self._palette is not None:
             self.show(self._scene, self._palette)
-            self.call_after_refresh(self._draw)
         self.set_focus(self.lists[name])
+
+
+def _small_lines(_size: Size) -> list[Painted]:
+    text = f"gpudesk needs {SMALLEST_WIDTH}×{SMALLEST_HEIGHT}"
+    return [Painted((Span(text, "warn"),)), Painted((Span("q quits", "dim"),))]
 
 
 def _own_title(word: str, rows: RowList[Any]) -> Line:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from textual.geometry import NULL_OFFSET, NULL_SPACING, Region
 from textual.layout import ArrangeResult, Layout, WidgetPlacement
 from textual.layouts.vertical import VerticalLayout
-from textual.message import Message
 from textual.screen import ModalScreen
 
 from gpudesk.keymap import BINDINGS as REGISTRY
@@ -21,7 +20,7 @@ from gpudesk.ui.view_help import help_lines
 from gpudesk.ui.widgets.panel import LineWidget, frame_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from textual import events
     from textual.app import ComposeResult
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from gpudesk.ui.palette import Palette
     from gpudesk.ui.scene import Scene
+    from gpudesk.ui.widgets.panel import Painted
 
 SIDE_WIDTH = 84
 """Cells of a sheet that leaves the desk visible beside it."""
@@ -64,43 +64,43 @@ class Sheet(LineWidget):
     can_focus = True
     BINDINGS = bindings_for(Scope.DETAIL)
 
-    class Changed(Message):
-        """Scrolled or resized: wants to be drawn."""
+    def __init__(self, contents: Callable[[int], tuple[Line, Sequence[Line]]], hint: Line) -> None:
+        """Make the sheet.
 
-    def __init__(self) -> None:
+        Args:
+            contents: returns title and lines for a width.
+            hint: shown at the right of the title.
+        """
         super().__init__(id="sheet")
+        self._contents = contents
+        self._hint = hint
         self._top = 0
         self._total = 0
-
-    @property
-    def body_width(self) -> int:
-        """Cells for text."""
-        return body_width(self.size.width, Frame.BOX)
 
     @property
     def page_lines(self) -> int:
         """Lines of text that are seen at once."""
         return max(1, self.size.height - Frame.BOX.lines)
 
-    def show(self, title: Line, hint: Line, lines: Sequence[Line], palette: Palette) -> None:
-        """Draw the visible part."""
-        self._total = len(lines)
-        room = self.page_lines
+    def lines(self, size: Size) -> list[Painted]:
+        """Compose the visible part."""
+        title, text = self._contents(body_width(size.width, Frame.BOX))
+        self._total = len(text)
+        room = max(1, size.height - Frame.BOX.lines)
         self._top = max(0, min(self._top, self._total - room))
         thumb = None
         if self._total > room:
-            size = max(1, room * room // self._total)
-            first = (room - size) * self._top // max(1, self._total - room)
-            thumb = (first, first + size - 1)
-        body = [(line, "") for line in lines[self._top : self._top + room]]
-        framed = frame_lines(
-            body, self.size.width, self.size.height, Frame.BOX, title=title, right=hint, focused=True, thumb=thumb
+            length = max(1, room * room // self._total)
+            first = (room - length) * self._top // max(1, self._total - room)
+            thumb = (first, first + length - 1)
+        body = [(line, "") for line in text[self._top : self._top + room]]
+        return frame_lines(
+            body, size.width, size.height, Frame.BOX, title=title, right=self._hint, focused=True, thumb=thumb
         )
-        self.draw(framed, palette)
 
     def _to(self, line: int) -> None:
         self._top = line
-        self.post_message(self.Changed())
+        self.redraw()
 
     def action_scroll(self, lines: int) -> None:
         """Scroll by lines."""
@@ -124,10 +124,6 @@ class Sheet(LineWidget):
         event.stop()
         self.action_scroll(-2)
 
-    def on_resize(self) -> None:
-        """Draw for the new size."""
-        self.post_message(self.Changed())
-
 
 class SheetScreen(SceneScreen, ModalScreen[None], inherit_bindings=False):
     """The screen a sheet is on; the desk shows through beside it and goes on."""
@@ -138,10 +134,12 @@ class SheetScreen(SceneScreen, ModalScreen[None], inherit_bindings=False):
     def __init__(self, keymap: Mapping[str, str]) -> None:
         super().__init__()
         self.keymap = keymap
-        self.sheet = Sheet()
+        back = next(action for action in REGISTRY if action.id == "back")
+        key = display_key(keys_of(back, keymap)[0])
+        hint = (Span(key, "key", "screen.back"), Span(" back", "dim", "screen.back"))
+        self.sheet = Sheet(self._contents, hint)
         self._sheet_layout = SheetLayout()
         self._scene: Scene | None = None
-        self._palette: Palette | None = None
 
     @property
     def layout(self) -> Layout:
@@ -156,24 +154,13 @@ class SheetScreen(SceneScreen, ModalScreen[None], inherit_bindings=False):
         """Return title and lines."""
         raise NotImplementedError
 
+    def _contents(self, width: int) -> tuple[Line, Sequence[Line]]:
+        return ((), ()) if self._scene is None else self.contents(self._scene, width)
+
     def show(self, scene: Scene, palette: Palette) -> None:
         """Draw a scene."""
-        self._scene, self._palette = scene, palette
-        self._draw()
-
-    def _draw(self) -> None:
-        if self._scene is None or self._palette is None or self.sheet.size.width <= 0:
-            return
-        title, lines = self.contents(self._scene, self.sheet.body_width)
-        back = next(action for action in REGISTRY if action.id == "back")
-        key = display_key(keys_of(back, self.keymap)[0])
-        self.sheet.show(title, (Span(key, "key", "screen.back"), Span(" back", "dim", "screen.back")), lines,
-                        self._palette)  # fmt: skip
-
-    def on_sheet_changed(self, event: Sheet.Changed) -> None:
-        """Draw the sheet."""
-        event.stop()
-        self._draw()
+        self._scene = scene
+        self.sheet.show(palette)
 
     async def on_click(self, event: events.Click) -> None:
         """A click beside the sheet closes it."""

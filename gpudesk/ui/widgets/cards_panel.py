@@ -15,9 +15,10 @@ from gpudesk.ui.widgets.panel import LineWidget, frame_lines
 
 if TYPE_CHECKING:
     from textual import events
+    from textual.geometry import Size
 
-    from gpudesk.ui.palette import Palette
     from gpudesk.ui.scene import Scene
+    from gpudesk.ui.widgets.panel import Painted
 
 
 class CardsPanel(LineWidget):
@@ -33,9 +34,6 @@ class CardsPanel(LineWidget):
             super().__init__()
             self.index = index
 
-    class Changed(Message):
-        """Selection or scroll position changed: the panel wants to be drawn."""
-
     def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
         self.frame = Frame.NONE
@@ -50,35 +48,30 @@ class CardsPanel(LineWidget):
         self._scene = scene
         self.selected = max(0, min(self.selected, len(scene.desk.cards) - 1))
 
-    def show(self, palette: Palette) -> None:
-        """Draw what is visible."""
+    def lines(self, size: Size) -> list[Painted]:
+        """Compose what is visible."""
         scene = self._scene
-        width, height = self.size
-        if scene is None or width <= 0:
-            return
-        inner, lines = body_width(width, self.frame), height - self.frame.lines
-        count = len(scene.desk.cards)
-        self._layout = plan_cards(count, inner, lines, boxed=self.frame is Frame.BOX)
+        if scene is None:
+            return []
+        inner, count = body_width(size.width, self.frame), size.height - self.frame.lines
+        self._layout = plan_cards(len(scene.desk.cards), inner, count, boxed=self.frame is Frame.BOX)
         every = cards_lines(scene, self._layout, inner, selected=self.selected if self.has_focus else None)
-        self._keep_visible(len(every), lines)
+        self._keep_visible(len(every), count)
         thumb = None
-        if len(every) > lines > 0:
-            size = max(1, lines * lines // len(every))
-            first = (lines - size) * self._top // max(1, len(every) - lines)
-            thumb = (first, first + size - 1)
+        if len(every) > count > 0:
+            length = max(1, count * count // len(every))
+            first = (count - length) * self._top // max(1, len(every) - count)
+            thumb = (first, first + length - 1)
         title, right = self._heading(scene, scrolls=thumb is not None)
-        self.draw(
-            frame_lines(
-                [(line, "") for line in every[self._top : self._top + lines]],
-                width,
-                height,
-                self.frame,
-                title=title,
-                right=right,
-                focused=self.has_focus,
-                thumb=thumb,
-            ),
-            palette,
+        return frame_lines(
+            [(line, "") for line in every[self._top : self._top + count]],
+            size.width,
+            size.height,
+            self.frame,
+            title=title,
+            right=right,
+            focused=self.has_focus,
+            thumb=thumb,
         )
 
     def _heading(self, scene: Scene, *, scrolls: bool) -> tuple[Line, Line]:
@@ -101,7 +94,7 @@ class CardsPanel(LineWidget):
         count = len(self._scene.desk.cards) if self._scene is not None else 0
         if count:
             self.selected = max(0, min(position, count - 1))
-            self.post_message(self.Changed())
+            self.redraw()
 
     def action_move(self, rows: int) -> None:
         """Select the card above or below."""
@@ -157,14 +150,10 @@ class CardsPanel(LineWidget):
         event.stop()
         self.action_move(-1)
 
-    def on_resize(self) -> None:
-        """Draw for the new size."""
-        self.post_message(self.Changed())
-
     def on_focus(self) -> None:
         """Show the selection."""
-        self.post_message(self.Changed())
+        self.redraw()
 
     def on_blur(self) -> None:
         """Hide the selection."""
-        self.post_message(self.Changed())
+        self.redraw()

@@ -13,9 +13,10 @@ from gpudesk.ui.cells import Line, Span, action_at, fit_line, line_width, spread
 from gpudesk.ui.layout import Frame, body_width
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from textual import events
+    from textual.geometry import Size
 
     from gpudesk.ui.palette import Palette
 
@@ -45,42 +46,60 @@ def paint(painted: Painted, palette: Palette, width: int) -> Strip:
 
 
 class LineWidget(Widget):
-    """A widget made of lines; `draw` with new ones repaints what differs and nothing else."""
+    """A widget made of lines; it composes them when asked and repaints those that differ, nothing else."""
 
-    DEFAULT_CSS = """
-    LineWidget { width: auto; height: auto; background: $background; }
-    """
+    def __init__(self, lines: Callable[[Size], Sequence[Painted]] | None = None, *, id: str) -> None:  # noqa: A002
+        """Make the widget.
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        Args:
+            lines: composes the lines for a size; subclasses override `lines` instead.
+            id: Textual's id.
+        """
         super().__init__(id=id)
+        self._compose_lines = lines
         self._painted: list[Painted] = []
+        self._painted_for: Size | None = None
         self._palette: Palette | None = None
 
-    def draw(self, lines: Sequence[Painted], palette: Palette) -> None:
-        """Show these lines, top to bottom."""
-        new = list(lines)
-        old = self._painted
-        self._painted = new
-        if palette is not self._palette:
+    def lines(self, size: Size) -> Sequence[Painted]:
+        """Compose the lines for a size, top to bottom."""
+        return () if self._compose_lines is None else self._compose_lines(size)
+
+    def show(self, palette: Palette) -> None:
+        """Compose anew and repaint what changed."""
+        size = self.size
+        if palette is not self._palette or size != self._painted_for:
+            # Everything is painted; `render_line` composes when Textual asks, once the size is known.
             self._palette = palette
+            self._painted_for = None
             self.refresh()
             return
-        width = self.size.width
+        new = list(self.lines(size))
+        old = self._painted
+        self._painted = new
         changed = [
-            Region(0, y, width, 1)
+            Region(0, y, size.width, 1)
             for y in range(max(len(old), len(new)))
             if y >= len(old) or y >= len(new) or old[y] != new[y]
         ]
         if changed:
             self.refresh(*changed)
 
+    def redraw(self) -> None:
+        """Compose anew, with the palette there is; before the first scene there is nothing to draw."""
+        if self._palette is not None:
+            self.show(self._palette)
+
     def render_line(self, y: int) -> Strip:
         """Draw one line."""
-        width = self.size.width
+        size = self.size
         if self._palette is None:
-            return Strip.blank(width)
+            return Strip.blank(size.width)
+        if self._painted_for != size:
+            self._painted = list(self.lines(size))
+            self._painted_for = size
         painted = self._painted[y] if y < len(self._painted) else Painted(())
-        return paint(painted, self._palette, width)
+        return paint(painted, self._palette, size.width)
 
     @property
     def shown_text(self) -> list[str]:

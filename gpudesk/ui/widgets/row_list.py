@@ -17,16 +17,17 @@ from gpudesk.keymap import Scope
 from gpudesk.ui.bindings import bindings_for
 from gpudesk.ui.cells import Line, Span
 from gpudesk.ui.layout import Frame, body_width
-from gpudesk.ui.tables import Placed, Table, header, ordered, place, row
+from gpudesk.ui.tables import Table, header, ordered, place, row
 from gpudesk.ui.widgets.panel import LineWidget, frame_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from textual import events
+    from textual.geometry import Size
 
-    from gpudesk.ui.palette import Palette
     from gpudesk.ui.scene import Scene
+    from gpudesk.ui.widgets.panel import Painted
 
 Item = TypeVar("Item")
 
@@ -46,7 +47,7 @@ class RowList(LineWidget, Generic[Item]):
             self.key = key
 
     class Changed(Message):
-        """Order, cursor or scroll position changed: the list wants to be drawn."""
+        """Focus or filter changed, which the rest of the screen shows too."""
 
     def __init__(self, table: Table[Item], *, id: str) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
@@ -129,39 +130,31 @@ class RowList(LineWidget, Generic[Item]):
         """Rows that fit under the header."""
         return max(0, self.size.height - self.frame.lines - 1)
 
-    def _placed(self) -> list[Placed[Item]]:
-        return place(self.table.columns, body_width(self.size.width, self.frame))
-
-    def show(self, palette: Palette) -> None:
-        """Draw what is visible."""
-        if self._scene is None or self.size.width <= 0:
-            return
-        lines = self.page_lines
-        self._keep_visible(lines)
-        placed = self._placed()
+    def lines(self, size: Size) -> list[Painted]:
+        """Compose what is visible."""
+        if self._scene is None:
+            return []
+        count = self.page_lines
+        self._keep_visible(count)
+        placed = place(self.table.columns, body_width(size.width, self.frame))
         body: list[tuple[Line, str]] = [
             (header(placed, sorted_by=self.sorted_by, reverse=self.reverse), self._head_ground),
         ]
-        for index in range(self._top, min(self._top + lines, len(self._rows))):
-            ground = ""
-            if index == self._index:
-                ground = "cursor" if self.has_focus else ""
+        for index in range(self._top, min(self._top + count, len(self._rows))):
+            ground = "cursor" if index == self._index and self.has_focus else ""
             body.append((row(placed, self._rows[index], self._scene), ground))
         if not self._rows:
             text = (Span(f"nothing matches “{self.filter_text}”", "dim"),) if self._items else self.empty
             body.append((text, ""))
-        self.draw(
-            frame_lines(
-                body,
-                self.size.width,
-                self.size.height,
-                self.frame,
-                title=self.title,
-                right=self._position(lines),
-                focused=self.has_focus,
-                thumb=self._thumb(lines),
-            ),
-            palette,
+        return frame_lines(
+            body,
+            size.width,
+            size.height,
+            self.frame,
+            title=self.title,
+            right=self._position(count),
+            focused=self.has_focus,
+            thumb=self._thumb(count),
         )
 
     @property
@@ -204,7 +197,7 @@ class RowList(LineWidget, Generic[Item]):
             return
         self._index = max(0, min(index, len(self._keys) - 1))
         self.cursor_key = self._keys[self._index]
-        self.post_message(self.Changed())
+        self.redraw()
 
     def action_move(self, rows: int) -> None:
         """Move the cursor."""
@@ -218,7 +211,7 @@ class RowList(LineWidget, Generic[Item]):
         """Go to the first row and follow whatever is first from now on."""
         self._index = self._top = 0
         self.cursor_key = None
-        self.post_message(self.Changed())
+        self.redraw()
 
     def action_last(self) -> None:
         """Go to the last row."""
@@ -241,7 +234,7 @@ class RowList(LineWidget, Generic[Item]):
         if self.sorted_by is not None:
             self.reverse = not self.reverse
             self._rebuild()
-            self.post_message(self.Changed())
+            self.redraw()
 
     def action_sort(self, column_id: str) -> None:
         """Order by a column; by the same one again, the other way around."""
@@ -255,12 +248,13 @@ class RowList(LineWidget, Generic[Item]):
         self.reverse = any(column.largest_first for column in self.table.columns if column.id == column_id)
         self._built_from = ()
         self._rebuild()
-        self.post_message(self.Changed())
+        self.redraw()
 
     def set_filter(self, text: str) -> None:
         """Show only rows that contain every word of `text`."""
         self.filter_text = text.strip()
         self._rebuild()
+        self.redraw()
         self.post_message(self.Changed())
 
     async def on_click(self, event: events.Click) -> None:
@@ -282,10 +276,6 @@ class RowList(LineWidget, Generic[Item]):
         """Move up."""
         event.stop()
         self.action_move(-1)
-
-    def on_resize(self) -> None:
-        """Draw for the new size."""
-        self.post_message(self.Changed())
 
     def on_focus(self) -> None:
         """Show the cursor."""
