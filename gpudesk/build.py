@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gpudesk import start
 from gpudesk.clock import SYSTEM_CLOCK, Clock
 from gpudesk.workstation import Found, NothingFoundError, Workstation, found_in, is_settled
 
@@ -174,6 +175,7 @@ def run_screen(workstation: Workstation) -> int:
     """
     from gpudesk.watch.poller import Poller
 
+    start.resume_collector_soon()
     poller = Poller(workstation.sources, workstation.clock)
     poller.start()
     try:

@@ -1,27 +1,30 @@
 """The command line: who does what was typed.
 
-Hardly anything but argparse is imported here; each handler imports what it needs, so that a command pays for itself
+Hardly anything is imported here; each handler imports what it needs, so that a command pays for itself
 alone.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from gpudesk.arguments import parse
 from gpudesk.errors import ExitCode, GpudeskError, UsageError
 
 if TYPE_CHECKING:
+    import argparse
+
     from gpudesk.config_layers import Effective, Overrides
     from gpudesk.workstation import Workstation
 
+    Options = argparse.Namespace | SimpleNamespace
 
-def _overrides(options: argparse.Namespace) -> Overrides:
+
+def _overrides(options: Options) -> Overrides:
     from gpudesk.config_layers import Overrides
 
     given = vars(options)
@@ -37,7 +40,7 @@ def _overrides(options: argparse.Namespace) -> Overrides:
     )
 
 
-def _configured(options: argparse.Namespace) -> Effective:
+def _configured(options: Options) -> Effective:
     """Read the configuration and put the command line on top."""
     from gpudesk.config_file import read_config_file
     from gpudesk.config_layers import effective
@@ -53,7 +56,7 @@ def _configured(options: argparse.Namespace) -> Effective:
     return effective(_overrides(options), read_config_file(path), os.environ)
 
 
-def _opened(options: argparse.Namespace, configured: Effective) -> Workstation:
+def _opened(options: Options, configured: Effective) -> Workstation:
     from gpudesk.build import DEFAULT_SCENARIO, open_workstation
 
     demo = vars(options).get("demo")
@@ -85,7 +88,7 @@ def _has_terminal() -> bool:
     return all(stream is not None and stream.isatty() for stream in streams) and os.environ.get("TERM") != "dumb"
 
 
-def _screen(options: argparse.Namespace) -> int:
+def _screen(options: Options) -> int:
     if not _has_terminal():
         return _status(options)
     configured = _configured(options)
@@ -94,7 +97,7 @@ def _screen(options: argparse.Namespace) -> int:
     return run_screen(_opened(options, configured))
 
 
-def _status(options: argparse.Namespace) -> int:
+def _status(options: Options) -> int:
     configured = _configured(options)
     from gpudesk.commands import status
 
@@ -112,7 +115,7 @@ def _status(options: argparse.Namespace) -> int:
         workstation.close()
 
 
-def _doctor(options: argparse.Namespace) -> int:
+def _doctor(options: Options) -> int:
     configured = _configured(options)
     from gpudesk.commands import doctor, status
 
@@ -124,14 +127,14 @@ def _doctor(options: argparse.Namespace) -> int:
         workstation.close()
 
 
-def _config(options: argparse.Namespace) -> int:
+def _config(options: Options) -> int:
     configured = _configured(options)
     from gpudesk.commands import config
 
     return config.run(options.what, configured, sys.stdout)
 
 
-HANDLERS: dict[str | None, Callable[[argparse.Namespace], int]] = {
+HANDLERS: Mapping[str | None, Callable[[Options], int]] = {
     None: _screen,
     "status": _status,
     "doctor": _doctor,
@@ -146,8 +149,17 @@ def _version() -> int:
     return ExitCode.OK
 
 
+def _parsed(arguments: Sequence[str]) -> Options:
+    """Parse; without arguments there is nothing to load a parser for."""
+    if not arguments:
+        return SimpleNamespace(verb=None, version=False)
+    from gpudesk.arguments import parse
+
+    return parse(arguments)
+
+
 def _handle(arguments: Sequence[str]) -> int:
-    options = parse(arguments)
+    options = _parsed(arguments)
     if options.version:
         return _version()
     if vars(options).get("no_color"):
@@ -157,8 +169,9 @@ def _handle(arguments: Sequence[str]) -> int:
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return the exit code."""
-    from gpudesk import diagnostics
+    from gpudesk import diagnostics, start
 
+    start.pause_collector()
     try:
         if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="backslashreplace")

@@ -7,7 +7,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING, TextIO
 
-from gpudesk import diagnostics
+from gpudesk import diagnostics, start
 from gpudesk.commands.status import style_for
 from gpudesk.errors import ExitCode
 from gpudesk.status_text import change_line, event_line
@@ -40,6 +40,7 @@ def run(workstation: Workstation, out: TextIO, *, as_json: bool) -> int:
     poller = Poller(workstation.sources, workstation.clock)
     stopped = threading.Event()
     before = _on_terminate(stopped)
+    start.resume_collector_soon()
     poller.start()
     try:
         _wait_for_first(poller, workstation, stopped)
