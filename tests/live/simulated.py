@@ -17,7 +17,7 @@ from tests.live.fixtures import MAX_LOADED_MODELS, NUM_PARALLEL
 from tests.live.models import ALIAS, CHAT, TINY_MODELS, WIDE, WIDE_CONTEXT, TinyModel
 from tests.live.subject import Subject
 
-LOAD_SECONDS = 0.05
+LOAD_SECONDS = 0.01
 TOKENS_PER_SECOND = 20.0
 
 

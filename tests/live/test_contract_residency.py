@@ -362,13 +362,13 @@ def test_an_embedding_models_runner_has_one_slot(own_models: Subject, machine: M
         assert runner.argument("--parallel") == "1"
 
 
-def test_a_context_beyond_the_trained_one_is_cut_by_new_versions(own_models: Subject, machine: Machine) -> None:
+def test_a_context_beyond_the_trained_one_is_cut_since_0_9_3(own_models: Subject, machine: Machine) -> None:
     beyond = TINY_CHAT.context_length * 2
     load(own_models, CHAT, options={"num_ctx": beyond})
     (runner,) = machine.runners()
-    if own_models.version >= (0, 30):
+    if own_models.version >= (0, 9, 7):
         assert own_models.api.loaded()[CHAT]["context_length"] == TINY_CHAT.context_length
-    elif own_models.version < (0, 6):
+    elif own_models.version < (0, 9, 3):
         assert runner.argument("--ctx-size") == str(beyond * own_models.num_parallel)
 
 
