@@ -11,6 +11,7 @@ from gpudesk.sim.engine_settings import EngineSettings
 from gpudesk.sim.models import Shape, SimulatedModel
 from gpudesk.sim.scenarios import Scenario
 from gpudesk.sim.workstation import SimulatedWorkstation
+from gpudesk.sources.process_table import ProcessTable
 from tests.live.api import Api, version_of
 from tests.live.engine import RunnerProcess
 from tests.live.fixtures import MAX_LOADED_MODELS, NUM_PARALLEL
@@ -48,6 +49,10 @@ class SimulatedMachine:
     def now(self) -> datetime:
         """Tell the simulated time."""
         return self._workstation.clock.now()
+
+    def process_table(self) -> ProcessTable:
+        """Return the simulated process table."""
+        return self._workstation.process_table
 
 
 @contextmanager

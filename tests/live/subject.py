@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
+from gpudesk.sources.process_table import ProcessTable, PsutilProcessTable
 from tests.live.api import Api
 from tests.live.engine import OllamaProcess, RunnerProcess
 from tests.live.fixtures import MAX_LOADED_MODELS, NUM_PARALLEL
@@ -28,6 +29,10 @@ class Machine(Protocol):
 
     def now(self) -> datetime:
         """Tell the server's time."""
+        ...
+
+    def process_table(self) -> ProcessTable:
+        """Return the process table in which its runners are."""
         ...
 
 
@@ -67,3 +72,7 @@ class RealMachine:
     def now(self) -> datetime:
         """It shares our clock."""
         return datetime.now(UTC)
+
+    def process_table(self) -> ProcessTable:
+        """Its runners are real processes."""
+        return PsutilProcessTable()
