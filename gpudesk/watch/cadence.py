@@ -10,8 +10,8 @@ import math
 
 from gpudesk.domain.reading import Failure
 from gpudesk.errors import FailureKind
-from gpudesk.watch.names import CARDS, PROCESSES, engine_url, side_url
-from gpudesk.watch.staleness import stale_after_seconds
+from gpudesk.watch.names import CARDS, PROCESSES, engine_url, is_details, side_url
+from gpudesk.watch.staleness import LEAST_STALE_SECONDS, stale_after_seconds
 
 BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Waits after the first, second, … failure in a row; the last one repeats."""
@@ -21,6 +21,10 @@ its load is done (llm/llama_server.go:1047 at v0.33.0-rc2), and is to be seen wi
 BRISK_PERIOD_SECONDS = 5.0
 SPACING_SECONDS = 0.25
 """A source that something else wakes is not read more often than this."""
+DETAILS_SECONDS = 35.0
+"""What an engine may take to tell about one model: it decodes the whole header, perhaps from a cold disk."""
+CHECK_SECONDS = LEAST_STALE_SECONDS
+"""How often somebody looks for overdue reads while none is in progress; none can become overdue sooner."""
 OVERDUE_REPEAT_RATIO = 2.0
 OVERDUE_REPEAT_SECONDS = 60.0
 """An overdue read is told of again when its age has doubled, at least once a minute."""
@@ -38,9 +42,9 @@ def backoff(failures: int) -> float:
     return BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS)) - 1]
 
 
-def allowed_seconds(interval_seconds: float) -> float:
+def allowed_seconds(source: str, interval_seconds: float) -> float:
     """Return how long a read may take before it counts as not answering."""
-    return stale_after_seconds(interval_seconds)
+    return DETAILS_SECONDS if is_details(source) else stale_after_seconds(interval_seconds)
 
 
 def next_overdue(age_seconds: float) -> float:

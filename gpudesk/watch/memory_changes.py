@@ -66,6 +66,7 @@ def memory_changes(claims: Claims, before: Desk, after: Desk) -> tuple[tuple[Eve
     by_pid = {process.pid: process for process in after.processes}
     old_cards = {state.card.index for state in before.cards}
     unreadable = {state.card.index for state in after.cards if state.card.error is not None}
+    there = {state.card.index for state in after.cards}
     events: list[Event] = []
     kept: dict[Place, Claim] = {}
     present: set[Place] = set()
@@ -92,7 +93,7 @@ def memory_changes(claims: Claims, before: Desk, after: Desk) -> tuple[tuple[Eve
     for place, known in claims.items():
         if place[0] in unreadable:
             kept[place] = known
-        elif place not in present:
+        elif place[0] in there and place not in present:
             events.extend(_released(place, known, now))
     return tuple(events), kept
 

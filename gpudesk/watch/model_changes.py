@@ -66,10 +66,10 @@ class EngineRound:
         arrivals = {key: model for key, model in present.items() if key not in self.models}
         for key in absent:
             self._leave(key, arrivals)
+        for key, model in arrivals.items():
+            self._arrive(key, model)
         for key, model in present.items():
-            if key in arrivals:
-                self._arrive(key, model)
-            else:
+            if key not in arrivals:
                 self._stay(key, model)
 
     def _was_seen(self) -> bool:

@@ -6,8 +6,8 @@ import time
 from threading import Condition, Event, Thread
 from typing import TYPE_CHECKING
 
-from gpudesk.domain.reading import Failure, Reading
-from gpudesk.errors import FailureKind
+from gpudesk.domain.reading import Reading
+from gpudesk.watch.cadence import overdue
 from gpudesk.watch.look import look
 from gpudesk.watch.names import CARDS, PROCESSES, engine_source, is_details, side_url
 from gpudesk.watch.store import initial, reduce
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from gpudesk.clock import Clock
     from gpudesk.domain.desk import Desk
-    from gpudesk.domain.reading import Sample
+    from gpudesk.domain.reading import Failure, Sample
     from gpudesk.sources.base import Source
 
 PATIENCE_RATIO = 0.5
@@ -45,6 +45,7 @@ class _Once:
         self._watched = initial(clock.now())
         self._changed = Condition()
         self._finished = Event()
+        self._sequence = 0
 
     def run(self) -> Desk:
         """Start every source when its time has come, and wait for all or for the deadline."""
@@ -61,8 +62,7 @@ class _Once:
                 until = self._timeout_seconds * (PATIENCE_RATIO if patient and self._waiting else 1.0)
                 self._changed.wait(until - elapsed)
             for name in (*self._running, *self._waiting):
-                message = f"no answer within {self._timeout_seconds:g} s"
-                self._fold(name, None, Failure(FailureKind.TIMEOUT, message, "try again with a longer --timeout"))
+                self._fold(name, None, overdue(name, self._timeout_seconds))
             self._finished.set()
             return self._watched.desk
 
@@ -76,31 +76,36 @@ class _Once:
             if leader is not None and is_details(name) and self._failed(leader):
                 continue
             self._running[name] = source
-            desk = self._watched.desk
-            Thread(target=self._read, args=(source, desk), name=f"gpudesk {name}", daemon=True).start()
+            Thread(target=self._read, args=(source,), name=f"gpudesk {name}", daemon=True).start()
 
     def _failed(self, name: str) -> bool:
         state = self._watched.desk.source(name)
         return state is not None and state.failure is not None
 
-    def _read(self, source: Source, desk: Desk) -> None:
+    def _read(self, source: Source) -> None:
         """Read one source, and close it when nobody needs any of them any more (they may share a connection)."""
-        look(source, desk, lambda value, failure: self._took(source.name, value, failure))
+        while source.name in self._running:
+            look(source, self._watched.desk, lambda value, failure: self._took(source, value, failure))
         self._finished.wait()
         source.close()
 
-    def _took(self, name: str, value: Sample | None, failure: Failure | None) -> None:
-        """Fold what a source gave, unless it is too late."""
+    def _took(self, source: Source, value: Sample | None, failure: Failure | None) -> None:
+        """Fold what a source gave, unless it is too late; one that tells of one model at a time is read again."""
         with self._changed:
             if self._finished.is_set():
+                self._running.pop(source.name, None)
                 return
-            self._fold(name, value, failure)
-            self._running.pop(name, None)
+            known = len(self._watched.desk.details)
+            self._fold(source.name, value, failure)
+            desk = self._watched.desk
+            if is_details(source.name) and len(desk.details) > known and _has_unknown(desk):
+                return
+            self._running.pop(source.name, None)
             self._changed.notify()
 
     def _fold(self, name: str, value: Sample | None, failure: Failure | None) -> None:
-        reading = Reading(name, 1, self._clock.now(), value, failure)
-        self._watched = reduce(self._watched, reading)
+        self._sequence += 1
+        self._watched = reduce(self._watched, Reading(name, self._sequence, self._clock.now(), value, failure))
 
 
 def _leader(name: str) -> str | None:
@@ -109,3 +114,9 @@ def _leader(name: str) -> str | None:
         return CARDS
     url = side_url(name)
     return engine_source(url) if url is not None and is_details(name) else None
+
+
+def _has_unknown(desk: Desk) -> bool:
+    """Tell whether nothing is known yet of some loaded model."""
+    known = {detail.digest for detail in desk.details}
+    return any(model.digest is not None and model.digest not in known for model in desk.models)

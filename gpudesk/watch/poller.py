@@ -152,7 +152,7 @@ class Poller:
         """
         with self._lock:
             now = self._clock.monotonic()
-            wait = cadence.allowed_seconds(0.0)
+            wait = cadence.CHECK_SECONDS
             for turn in self._turns.values():
                 if turn.began_at is None:
                     continue
@@ -198,7 +198,7 @@ class Poller:
                 now = self._clock.monotonic()
                 if turn.due <= now:
                     turn.began_at = turn.last_began_at = now
-                    turn.tell_at_age = cadence.allowed_seconds(turn.source.interval_seconds)
+                    turn.tell_at_age = cadence.allowed_seconds(turn.source.name, turn.source.interval_seconds)
                     turn.again = False
                     return True
                 turn.condition.wait(turn.due - now)
