@@ -90,6 +90,8 @@ class SimulatedDriver:
         self.cards = cards
         self.call_counts: Counter[str] = Counter()
         """Calls per exported name, failed and hanging ones included."""
+        self.hanging = 0
+        """Calls that hang right now."""
         self._library = SimulatedLibrary(self)
         self._exports: dict[str, Any] = {}
         self._count_lock = Lock()
@@ -255,7 +257,7 @@ class SimulatedDriver:
             if seconds is None and isinstance(target, SimulatedCard):
                 seconds = _lookup(target.hang_seconds, name)
         if seconds is not None:
-            self._released.wait(seconds)
+            self._hang(seconds)
         with self.cards.lock:
             code = self._refusal(name, function, arguments)
             if code:
@@ -263,6 +265,14 @@ class SimulatedDriver:
             if not function.takes_handle:
                 return function.handler(self, *arguments)
             return function.handler(self, self._targets[arguments[0]], *arguments[1:])
+
+    def _hang(self, seconds: float) -> None:
+        with self._count_lock:
+            released = self._released
+            self.hanging += 1
+        released.wait(seconds)
+        with self._count_lock:
+            self.hanging -= 1
 
     def _refusal(self, name: str, function: Function, arguments: tuple[Any, ...]) -> int:
         code = _lookup(self.cards.errors, name)

@@ -140,6 +140,8 @@ class NvmlSource:
         for card in cards:
             if card.pci_bus_id is not None and card.error is None:
                 self._last[card.pci_bus_id] = card
+        if any(card.error is not None and card.name is None for card in cards):
+            cards = self._with_names(cards)
         if not session.is_broken:
             self._reopen_backoff.clear()
         elif session.reopen_at is None:
@@ -151,6 +153,19 @@ class NvmlSource:
             self._end_session()
             self._rest.begin(now)
         return CardsSample(cards, self._driver, library.calls)
+
+    def _with_names(self, cards: tuple[Card, ...]) -> tuple[Card, ...]:
+        """Say which card it is that cannot be read, as far as the card last seen in its place is not elsewhere now."""
+        present = {card.pci_bus_id for card in cards}
+        before = {card.index: card for bus_id, card in self._last.items() if bus_id not in present}
+
+        def named(card: Card) -> Card:
+            last = before.get(card.index)
+            if last is None or card.error is None or card.name is not None:
+                return card
+            return replace(card, name=last.name, uuid=last.uuid, pci_bus_id=last.pci_bus_id)
+
+        return tuple(named(card) for card in cards)
 
     def _open(self, now: float) -> None:
         """Initialize NVML and find the cards.

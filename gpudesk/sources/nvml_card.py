@@ -200,7 +200,7 @@ class CardReader:
         try:
             rows = self._lists.read(self._handle, kind, memory_total_bytes, now)
         except NvmlRefusal as refusal:
-            if self._slices.readers and refusal.code not in CARD_GONE:
+            if self._slices.readers:
                 return self._list_slices(kind, memory_total_bytes, now)
             self._list_codes[kind] = refusal.code
             if refusal.code in ABSENT:
@@ -220,7 +220,7 @@ class CardReader:
             else:
                 index = reader.index
                 rows.extend((pid, memory, index) for pid, memory, _ in listed)
-        self._list_codes[kind] = 0 if rows else refused
+        self._list_codes[kind] = refused
         return tuple(rows)
 
 

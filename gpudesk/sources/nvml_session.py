@@ -43,6 +43,9 @@ class DriverSession:
         self._host_memory = host_memory
         self._readers: dict[int, CardReader] = {}
         self._refused: dict[int, Card] = {}
+        """Cards without a handle, or whose handle is of no use any more."""
+        self._retried: set[int] = set()
+        """Those among them that may get a handle without a new session."""
         self._handles_due_at = 0.0
         self._sleeping: tuple[tuple[DisplayDevice, Card], ...] = ()
         self._versions = tuple(
@@ -84,9 +87,9 @@ class DriverSession:
 
     def read(self, now: float) -> tuple[Card, ...]:
         """Read every card once, in the driver's order."""
-        if self._refused and now >= self._handles_due_at:
+        if self._retried and now >= self._handles_due_at:
             self._handles_due_at = now + _HANDLE_RETRY_SECONDS
-            for index in [index for index, card in self._refused.items() if not card.asleep]:
+            for index in sorted(self._retried):
                 self._find(index)
         cards = {card.index: card for _, card in self._sleeping}
         codes: set[int] = set()
@@ -96,7 +99,6 @@ class DriverSession:
             if reader.codes & CARD_GONE:  # asking again is slow and of no use before NVML is initialized anew
                 del self._readers[index]
                 self._refused[index] = card
-                self._handles_due_at = float("inf")
                 self.is_broken = True
         for index, card in self._refused.items():
             cards.setdefault(index, card)
@@ -122,10 +124,15 @@ class DriverSession:
             handle = self._library.call(self._library.api.nvmlDeviceGetHandleByIndex, index)
         except NvmlRefusal as refusal:
             self._refused[index] = Card(index=index, error=describe(refusal.code))
-            self.is_broken = self.is_broken or refusal.code in CARD_GONE | DRIVER_GONE
+            if refusal.code in CARD_GONE | DRIVER_GONE:
+                self.is_broken = True
+                self._retried.discard(index)
+            else:
+                self._retried.add(index)
             return
         self._add(index, handle)
 
     def _add(self, index: int, handle: Any) -> None:
         self._refused.pop(index, None)
+        self._retried.discard(index)
         self._readers[index] = CardReader(self._library, self._lists, handle, index, self._host_memory)

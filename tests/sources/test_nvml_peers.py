@@ -165,15 +165,26 @@ def test_no_layout_invents_a_process(trap: str | None, entries: list[tuple[int, 
 
 
 def test_a_process_that_dies_between_list_and_check_changes_nothing() -> None:
-    alive = {4242, 77}
-    with rig(
-        card_with((4242, 9 * GIBIBYTE), (77, GIBIBYTE), (5150, GIBIBYTE)), process_exists=alive.__contains__
-    ) as desk:
+    card = card_with((4242, 9 * GIBIBYTE), (77, GIBIBYTE), (5150, GIBIBYTE))
+
+    def exists(pid: int) -> bool:
+        if pid == 5150:
+            card.processes.pop(5150, None)
+        return pid in card.processes
+
+    with rig(card, process_exists=exists) as desk:
         assert set(figures(desk.card())) == {4242, 77, 5150}
         desk.driver.call_counts.clear()
-        desk.card(1)
+        assert set(figures(desk.card(1))) == {4242, 77}
         assert desk.driver.call_counts["nvmlDeviceGetComputeRunningProcesses_v3"] == 1, "still the newest version"
         assert desk.driver.call_counts.total() == 5
+
+
+def test_garbage_pids_that_happen_to_exist_are_told_by_their_memory() -> None:
+    """No process holds a part of a page: 4014 bytes is the next process's pid, read from the wrong place."""
+    with rig(card_with(GIBIBYTE, 2 * GIBIBYTE, 3 * GIBIBYTE), process_exists=lambda _pid: True) as desk:
+        desk.cards.struct_trap = "v3-as-v1"
+        assert figures(desk.card()) == {4000: GIBIBYTE, 4007: 2 * GIBIBYTE, 4014: 3 * GIBIBYTE}
 
 
 def test_a_figure_above_the_cards_memory_is_unknown() -> None:

@@ -73,3 +73,32 @@ def test_a_process_in_two_slices_is_two_entries() -> None:
             (4242, 9 * GIBIBYTE, 2),
             (4242, GIBIBYTE, 9),
         ]
+
+
+def test_a_slice_that_refuses_its_list_makes_the_list_incomplete() -> None:
+    card = cut_card()
+    card.errors["nvmlDeviceGetComputeRunningProcesses"] = 4
+    card.slices[1].errors["nvmlDeviceGetComputeRunningProcesses"] = 4
+    with rig(card) as desk:
+        seen = desk.card()
+        assert [p.pid for p in seen.processes] == [4242]
+        assert seen.process_accounting is ProcessAccounting.NONE
+
+
+def test_slices_stay_when_the_mode_cannot_be_told_for_a_moment() -> None:
+    card = cut_card()
+    with rig(card) as desk:
+        desk.read()
+        card.errors["nvmlDeviceGetMigMode"] = 999
+        assert [cut.index for cut in desk.card(61).slices] == [2, 9]
+        card.errors["nvmlDeviceGetMigMode"] = 3
+        assert desk.card(61).slices == ()
+
+
+def test_a_slice_that_uses_more_than_it_has_has_no_figures() -> None:
+    card = cut_card()
+    card.slices[0].memory_used_bytes = 21 * GIBIBYTE
+    with rig(card) as desk:
+        first, second = desk.card().slices
+        assert (first.memory_total_bytes, first.memory_used_bytes, first.memory_free_bytes) == (None, None, None)
+        assert second.memory_total_bytes == 5 * GIBIBYTE
