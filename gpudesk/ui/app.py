@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from gpudesk.watch.feed import DeskFeed
 
 TICK_SECONDS = 1.0
-UNFOCUSED_SLACK = 4.0
-"""Samples may come this much later before they count as stale while the terminal has no focus."""
+UNFOCUSED_SLACK = 3.0
+"""Samples may come this much later before they count as stale while the terminal has no focus (the poller's factor)."""
 
 
 class DeskMoved(Message):

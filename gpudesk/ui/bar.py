@@ -154,4 +154,7 @@ def draw_bar(segments: Sequence[Segment], width: int) -> tuple[Line, list[Segmen
     missing = width - sum(shares)
     if missing > 0:
         spans.append(Span("·" * missing, "fill-free-pattern"))
-    return tuple(spans), [segment for segment in unlabeled if segment.legend]
+    legend = [segment for segment in unlabeled if segment.legend]
+    # Models last: the table below names them, and tells nothing of the others.
+    legend.sort(key=lambda segment: segment.role[5:].isdecimal())
+    return tuple(spans), legend

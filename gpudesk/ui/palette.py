@@ -52,13 +52,13 @@ class Palette:
         key = (role, ground)
         style = self._combined.get(key)
         if style is None:
-            base = self._grounds.get(ground, Style.null()) if ground else self._grounds[""]
             own = self._roles.get(role, self._roles["text"])
+            base = self._grounds.get(ground, self._grounds[""])
+            # What has a ground of its own keeps it: a bar, or a warning that must not fade under the cursor.
             style = base + own
-            if ground and not role.startswith("fill-"):
-                style = own + base
-                if ground == "cursor":
-                    style += Style(bold=own.bold)
+            if self.ansi and ground == "cursor" and not role.startswith(("fill-", "loud")):
+                # Sixteen colors turned around are loud; one even bar is not.
+                style = base + Style(bold=own.bold)
             self._combined[key] = style
         return style
 

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from gpudesk.ui.cells import Line, Span, fit, fit_line
+from rich.cells import cell_len
+
+from gpudesk.ui.cells import Line, Span, fit, fit_line, line_width
 
 if TYPE_CHECKING:
     from gpudesk.ui.scene import Scene
@@ -84,8 +86,8 @@ def place(columns: Sequence[Column[Item]], width: int) -> list[Placed[Item]]:
     return placed
 
 
-def header(placed: Sequence[Placed[Item]], *, sorted_by: str | None, reverse: bool, sortable: bool = True) -> Line:
-    """Return the column titles; the one the list is ordered by carries an arrow."""
+def header(placed: Sequence[Placed[Item]], *, sorted_by: str | None, reverse: bool, note: Line = ()) -> Line:
+    """Return the column titles; the one the list is ordered by carries an arrow, the growing one the note."""
     spans: list[Span] = []
     for index, (column, width) in enumerate((entry.column, entry.width) for entry in placed):
         if index:
@@ -94,8 +96,14 @@ def header(placed: Sequence[Placed[Item]], *, sorted_by: str | None, reverse: bo
         if column.id == sorted_by:
             arrow = "▾" if reverse else "▴"
             title, role = (f"{arrow}{title}" if column.right else f"{title}{arrow}"), "head-sort"
-        action = f"sort('{column.id}')" if sortable and column.order is not None else ""
-        spans.append(Span(fit(title, width, right=column.right), role, action))
+        action = f"sort('{column.id}')" if column.order is not None else ""
+        if note and column.grow:
+            if cell_len(title) + GAP + line_width(note) > width:
+                title = title.split()[0]
+            spans.extend(fit_line((Span(title, role, action), Span(" " * GAP), *note), width))
+            note = ()
+        else:
+            spans.append(Span(fit(title, width, right=column.right), role, action))
     return tuple(spans)
 
 

@@ -19,10 +19,9 @@ def engine_line(engine: Engine, scene: Scene, *, several: bool) -> Line:
     state = scene.desk.source(f"{engine.kind.value} {engine.url}")
     where = f" {host_of(engine.url)}" if several or not engine.local else ""
     name = f"{engine.kind.value}{where}"
+    if state is None or state.last_taken_at is None:
+        return (Span("◌ ", "dim"), Span(f"{name} asking…", "dim"))
     if not engine.reachable:
-        asked = state is not None and state.last_taken_at is not None
-        if not asked:
-            return (Span("◌ ", "dim"), Span(f"{name} asking…", "dim"))
         return (Span("✗ ", "error"), Span(f"{name} unreachable", "error"))
     age = stale_seconds(state, scene.now, slack=scene.slack)
     if age is not None:
@@ -38,7 +37,7 @@ def title_line(scene: Scene, width: int) -> Line:
     for engine in scene.desk.engines:
         engines += [*engine_line(engine, scene, several=several), Span("  ")]
     if not scene.desk.engines:
-        engines = [Span("◌ no engine heard of yet", "dim")]
+        engines = [Span("◌ looking for engines", "dim")]
     left = (Span(" gpudesk ", "brand"), Span(" "), *engines)
     clock = Span(f"{scene.now.astimezone():%H:%M:%S} ", "strong")
     extras: list[Line] = []

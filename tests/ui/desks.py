@@ -27,6 +27,7 @@ from gpudesk.domain.problem import Problem
 from gpudesk.domain.process import Process, Runner, RunnerKind
 from gpudesk.domain.reading import Failure
 from gpudesk.errors import FailureKind
+from gpudesk.text import clean
 from gpudesk.watch.history import History
 
 GIB = 1 << 30
@@ -473,16 +474,19 @@ def empty() -> Desk:
     return Desk(taken_at=NOW, engines=(Engine(URL),))
 
 
-HOSTILE_NAMES = (
-    "[bold red]markup[/]:7b",
-    "[link=file:///etc/passwd]x[/link]",
-    "模型模型模型模型模型模型模型模型模型模型:70b",
-    "e\u0301\u0301\u0301combining\u0308:1b",
-    "abcdefghij" * 25,
-    "שלום-עולם:8b",
-    "👩‍👩‍👧‍👦🏳️‍🌈flags:3b",
-    "\\[escaped\\]$primary",
-    "{curly} %s %d \\x1b[31m",
+HOSTILE_NAMES = tuple(
+    clean(name)
+    for name in (
+        "[bold red]markup[/]:7b",
+        "[link=file:///etc/passwd]x[/link]",
+        "模型模型模型模型模型模型模型模型模型模型:70b",
+        "e\u0301\u0301\u0301combining\u0308:1b",
+        "abcdefghij" * 25,
+        "שלום-עולם:8b",
+        "👩‍👩‍👧‍👦🏳️‍🌈flags:3b",
+        "\\[escaped\\]$primary",
+        "{curly} %s %d \\x1b[31m",
+    )
 )
 
 

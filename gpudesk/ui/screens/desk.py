@@ -18,6 +18,7 @@ from gpudesk.ui.view_detail import Target
 from gpudesk.ui.view_footer import footer_line
 from gpudesk.ui.view_lower import EVENTS, INSTALLED, PROBLEMS, PROCESSES, OtherProcess, other_processes
 from gpudesk.ui.view_models import LOADED
+from gpudesk.ui.view_states import empty_lines, list_note
 from gpudesk.ui.view_title import title_line
 from gpudesk.ui.widgets.cards_panel import CardsPanel
 from gpudesk.ui.widgets.panel import LineWidget, Painted
@@ -145,7 +146,7 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
         self._derive(desk)
         contents = Contents(
             cards=len(desk.cards),
-            loaded=len(desk.models),
+            loaded=len(desk.models) or len(empty_lines("loaded", scene)),
             processes=len(self._processes),
             problems=len(desk.problems),
             tab=self._tab,
@@ -203,7 +204,8 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
         wide = is_wide(*self.size) and "installed" in self._places and len(self._places) > 0
         lower = [name for name in LOWER_TABS if name in self._places]
         for name, rows in self.lists.items():
-            rows.empty = _empty_line(name, scene)
+            rows.empty = empty_lines(name, scene)
+            rows.note = list_note(name, scene)
             if name == "loaded":
                 rows.title = _own_title("Loaded models", rows)
             elif wide and len(lower) > 1:
@@ -340,16 +342,3 @@ def _own_title(word: str, rows: RowList[Any]) -> Line:
     role = "title-focus" if rows.has_focus else "title"
     total = rows.counts[1]
     return (Span(word, role), Span(f" {total}", "dim"))
-
-
-def _empty_line(name: str, scene: Scene) -> Line:
-    """Say what it means that a list is empty."""
-    asked = any(engine.reachable for engine in scene.desk.engines)
-    words = {
-        "loaded": "no model is loaded" if asked else "no engine answers, so no loaded models are known",
-        "installed": "no model is installed" if asked else "no engine answers, so no installed models are known",
-        "processes": "no other process is on the cards" if scene.desk.cards else "no card is known",
-        "events": "nothing has happened since gpudesk started",
-        "problems": "✓ nothing is wrong",
-    }
-    return (Span(words[name], "dim"),)

@@ -54,7 +54,10 @@ class RowList(LineWidget, Generic[Item]):
         self.table = table
         self.frame = Frame.NONE
         self.title: Line = ()
-        self.empty: Line = ()
+        self.empty: Sequence[Line] = ()
+        """What is said where there are no rows."""
+        self.note: Line = ()
+        """Said in the header, about all rows: how old they are."""
         self.filter_text = ""
         self.sorted_by: str | None = None
         self.reverse = False
@@ -138,14 +141,14 @@ class RowList(LineWidget, Generic[Item]):
         self._keep_visible(count)
         placed = place(self.table.columns, body_width(size.width, self.frame))
         body: list[tuple[Line, str]] = [
-            (header(placed, sorted_by=self.sorted_by, reverse=self.reverse), self._head_ground),
+            (header(placed, sorted_by=self.sorted_by, reverse=self.reverse, note=self.note), self._head_ground),
         ]
         for index in range(self._top, min(self._top + count, len(self._rows))):
             ground = "cursor" if index == self._index and self.has_focus else ""
             body.append((row(placed, self._rows[index], self._scene), ground))
         if not self._rows:
-            text = (Span(f"nothing matches “{self.filter_text}”", "dim"),) if self._items else self.empty
-            body.append((text, ""))
+            nothing: Line = (Span(f"nothing matches “{self.filter_text}”", "dim"),)
+            body.extend((line, "") for line in ([nothing] if self._items else self.empty))
         return frame_lines(
             body,
             size.width,
