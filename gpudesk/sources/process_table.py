@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,8 +24,8 @@ ARGUMENT_LIMIT = 256
 OPEN_FILE_LIMIT = 4096
 """Open files looked through for the driver's device."""
 
-CONTAINER_WORDS = (b"docker", b"libpod", b"containerd", b"kubepods", b"crio-", b"/lxc", b"machine.slice/machine-")
-"""What the control group of a process in a container is named after."""
+_CONTAINER = re.compile(rb"docker[-/][0-9a-f]|libpod-|containerd-[0-9a-f]|kubepods|crio-|/lxc[./]|machine\.slice/")
+"""How the control group of a process in a container is named; a container engine's own service is not one."""
 
 T = TypeVar("T")
 
@@ -127,7 +128,7 @@ class PsutilProcessTable:
             started_at=None if started is None else datetime.fromtimestamp(started, UTC),
             memory_resident_bytes=None if memory is None else memory.rss,
             working_directory=self._ask(process.cwd) or None,
-            container=any(word in self._read(f"{process.pid}/cgroup", 4096) for word in CONTAINER_WORDS),
+            container=_CONTAINER.search(self._read(f"{process.pid}/cgroup", 4096)) is not None,
             opens_card=self._opens_card(process.pid) if self.in_container() else None,
         )
 
