@@ -103,10 +103,15 @@ def parse_duration(text: str) -> int:
     return total
 
 
-def parse_keep_alive(value: object) -> int | None:
+def parse_keep_alive(value: object, *, whole_seconds: bool = False) -> int | None:
     """Turn the `keep_alive` of a request into nanoseconds; None when it is absent, which means "no change".
 
     A number too large for int64 nanoseconds becomes the lowest one on amd64, that is "unload when idle".
+
+    Args:
+        value: what the JSON body holds.
+        whole_seconds: cut fractions off a number, and wrap around where it is too large, as before v0.11.8
+            (ollama api/types.go:641 at v0.5.4: `int(t) * int(time.Second)`).
 
     Raises:
         KeepAliveError: the server answers 400 with this text.
@@ -118,6 +123,8 @@ def parse_keep_alive(value: object) -> int | None:
     if isinstance(value, int | float):
         if value < 0:
             return FOREVER
+        if whole_seconds:
+            return (int(value) * SECOND - LOWEST) % (1 << 64) + LOWEST
         nanoseconds = int(float(value) * SECOND)
         return nanoseconds if nanoseconds <= FOREVER else LOWEST
     if isinstance(value, str):

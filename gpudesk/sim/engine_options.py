@@ -101,12 +101,22 @@ def read_options(
     *,
     default_context: int,
     default_is_automatic: bool,
-    trained_context: int,
+    trained_context: int | None,
     vision: bool,
     embedding: bool,
     context_shift: bool = True,
 ) -> RunnerOptions:
     """Merge defaults, Modelfile and request, in that order of strength.
+
+    Args:
+        requested: options of the request.
+        modelfile: PARAMETER lines.
+        default_context: context when neither says one.
+        default_is_automatic: nobody set that default, so that the server may change it.
+        trained_context: the most a model takes; None before v0.9.3, which did not limit it.
+        vision: the model sees, and needs at least 2048.
+        embedding: the model only embeds, and gets its context as one batch.
+        context_shift: what the request's `shift` comes to.
 
     Raises:
         OptionError: a known option has the wrong type.
@@ -118,7 +128,8 @@ def read_options(
     context = max(_MINIMUM_CONTEXT, default_context if context is None else context)
     if vision:
         context = max(context, _MINIMUM_VISION_CONTEXT)
-    context = min(context, trained_context)
+    if trained_context is not None:
+        context = min(context, trained_context)
     batch = _integer(merged, "num_batch")
     gpu = _integer(merged, "num_gpu")
     mmap = merged.get("use_mmap")

@@ -83,7 +83,8 @@ class Residents:
             if request.tokens_done >= request.tokens:
                 self._complete(runner, request)
             else:
-                request.timer = self._clock.call_later(piece / speed, produce)
+                left = request.tokens - request.tokens_done
+                request.timer = self._clock.call_later(min(piece, left) / speed, produce)
             self.changed()
 
         request.timer = self._clock.call_later(prompt_seconds + piece / speed, produce)

@@ -40,7 +40,7 @@ STALLED = "timed out waiting for llama-server to start - waiting for the model t
 
 
 class Scheduler:
-    """The queue and the one load in progress. Every method runs under `clock.changed`."""
+    """The queue and the one load in progress; public methods may be called from any thread."""
 
     def __init__(
         self, clock: SimulatedClock, cards: EngineCards, processes: SimulatedProcessTable, settings: EngineSettings
@@ -84,9 +84,10 @@ class Scheduler:
 
     def submit(self, request: EngineRequest) -> None:
         """Take a request: to its runner at once when that is loaded and suits, else into the queue (sched.go:169)."""
-        request.submitted_seconds = self._clock.elapsed()
-        self._dispatch(request)
-        self.residents.changed()
+        with self._clock.changed:
+            request.submitted_seconds = self._clock.elapsed()
+            self._dispatch(request)
+            self._clock.changed.notify_all()
 
     def _dispatch(self, request: EngineRequest) -> None:
         runner = self.loaded.get(request.model.blob_digest)
@@ -103,19 +104,21 @@ class Scheduler:
 
     def cancel(self, request: EngineRequest) -> None:
         """Let go of a request whose client is gone; a load that only it wanted is aborted (llama_server.go:1047)."""
-        if request.over:
-            return
-        before = request.state
-        request.state = RequestState.CANCELED
-        if before is RequestState.RUNNING and request.runner is not None:
-            self.residents.end(request.runner, request)
-        elif request is self._current and self._load is not None:
-            self._abort_load(EngineError(499, "request canceled"))
-        self.residents.changed()
+        with self._clock.changed:
+            if request.over:
+                return
+            before = request.state
+            request.state = RequestState.CANCELED
+            if before is RequestState.RUNNING and request.runner is not None:
+                self.residents.end(request.runner, request)
+            elif request is self._current and self._load is not None:
+                self._abort_load(EngineError(499, "request canceled"))
+            self._clock.changed.notify_all()
 
     def expire(self, model: SimulatedModel) -> None:
         """Unload a model as soon as it is idle."""
-        self.residents.expire(model)
+        with self._clock.changed:
+            self.residents.expire(model)
 
     def _needs_reload(self, runner: Runner, request: EngineRequest) -> bool:
         """Tell whether a loaded runner cannot serve this request as it is (sched.go:1381)."""
@@ -300,18 +303,20 @@ class Scheduler:
 
     def crash(self, runner: Runner) -> None:
         """Kill a runner's process behind the scheduler's back."""
-        self.residents.crash(runner)
+        with self._clock.changed:
+            self.residents.crash(runner)
 
     def close(self) -> None:
         """End everything, as the server does when it is told to stop."""
-        for request in [*self._queue, *([self._current] if self._current else [])]:
-            self.residents.fail(request, EngineError(499, "request canceled"))
-        self._queue.clear()
-        if self._load is not None:
-            runner, _request = self._load_ended()
-            self.residents.kill(runner)
-        self._current, self._unloads_awaited = None, 0
-        self.residents.close()
+        with self._clock.changed:
+            for request in [*self._queue, *([self._current] if self._current else [])]:
+                self.residents.fail(request, EngineError(499, "request canceled"))
+            self._queue.clear()
+            if self._load is not None:
+                runner, _request = self._load_ended()
+                self.residents.kill(runner)
+            self._current, self._unloads_awaited = None, 0
+            self.residents.close()
 
 
 def _smaller_context(request: EngineRequest) -> int | None:

@@ -11,6 +11,8 @@ from gpudesk.sim.engine_runner import EngineError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gpudesk.sim.engine_settings import EngineSettings
+
 _KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "model": (str, "string"), "name": (str, "string"), "prompt": (str, "string"), "suffix": (str, "string"),
     "system": (str, "string"), "template": (str, "string"), "source": (str, "string"), "destination": (str, "string"),
@@ -74,13 +76,13 @@ def read_body(body: bytes, struct: str) -> dict[str, Any]:
     return value
 
 
-def keep_alive_of(body: Mapping[str, Any]) -> int | None:
+def keep_alive_of(body: Mapping[str, Any], settings: EngineSettings) -> int | None:
     """Read `keep_alive`; None when the request does not carry one.
 
     Raises:
         EngineError: 400 with Go's text.
     """
     try:
-        return parse_keep_alive(body.get("keep_alive"))
+        return parse_keep_alive(body.get("keep_alive"), whole_seconds=settings.version_key < (0, 11, 8))
     except KeepAliveError as error:
         raise EngineError(400, str(error)) from error

@@ -47,7 +47,7 @@ def options_for(server: OllamaServer, model: SimulatedModel, body: dict[str, Any
             model.parameter_values,
             default_context=default,
             default_is_automatic=settings.context_length <= 0,
-            trained_context=model.shape.context_length,
+            trained_context=model.shape.context_length if settings.version_key >= (0, 9, 3) else None,
             vision=model.can("vision") and settings.version_key >= (0, 6, 4),
             embedding=not model.can("completion") and newest,
             context_shift=shift if isinstance(shift, bool) and newest else model.shape.architecture != "deepseek2",
@@ -114,7 +114,7 @@ def _wants_unload(server: OllamaServer, keep_alive: int | None) -> bool:
     """Tell whether this keep_alive with nothing to do means "go"; old servers cut fractions of a second off."""
     if keep_alive is None:
         return False
-    if server.settings.version_key < (0, 12, 0):
+    if server.settings.version_key < (0, 11, 8):
         return int(keep_alive / 1e9) == 0
     return keep_alive == 0
 
@@ -142,7 +142,7 @@ def _full_name(model: SimulatedModel) -> str:
 def generate(server: OllamaServer, exchange: Exchange) -> None:
     """POST /api/generate: load, unload, or say something."""
     body = read_body(exchange.body, "GenerateRequest")
-    keep_alive = keep_alive_of(body)
+    keep_alive = keep_alive_of(body, server.settings)
     name = body.get("model") or ""
     body["model"] = name
     model = server.find(name, EngineError(404, f"model '{name}' not found"))
@@ -179,12 +179,12 @@ def generate(server: OllamaServer, exchange: Exchange) -> None:
 def chat(server: OllamaServer, exchange: Exchange) -> None:
     """POST /api/chat: the same with messages."""
     body = read_body(exchange.body, "ChatRequest")
-    keep_alive = keep_alive_of(body)
+    keep_alive = keep_alive_of(body, server.settings)
     name = body.get("model") or ""
     body["model"] = name
     if not name:
         raise EngineError(400, "model is required")
-    model = server.find(name, EngineError(404, f"model '{name}' not found"))
+    model = server.find(name, EngineError(404, _unknown_for_chat(server, name)))
     messages = body.get("messages") or []
     empty = {"role": "assistant", "content": ""}
     if not messages and _wants_unload(server, keep_alive):
@@ -217,6 +217,13 @@ def chat(server: OllamaServer, exchange: Exchange) -> None:
         exchange.json(200, last)
 
 
+def _unknown_for_chat(server: OllamaServer, name: str) -> str:
+    """Return how this version says that there is no such model; before v0.12 it advises to pull it."""
+    if server.settings.version_key >= (0, 12, 0):
+        return f"model '{name}' not found"
+    return f'model "{name}" not found, try pulling it first'
+
+
 def _remote(server: OllamaServer) -> None:
     """Answer for a cloud stub: such requests leave the computer, and here there is nowhere to go."""
     if server.settings.cloud_disabled:
@@ -232,7 +239,7 @@ def _vector(width: int, text: str) -> list[float]:
 def embed(server: OllamaServer, exchange: Exchange) -> None:
     """POST /api/embed: vectors; with nothing to embed it only loads, whatever keep_alive says."""
     body = read_body(exchange.body, "EmbedRequest")
-    keep_alive = keep_alive_of(body)
+    keep_alive = keep_alive_of(body, server.settings)
     name = body.get("model") or ""
     given = body.get("input")
     if isinstance(given, str):
@@ -260,7 +267,7 @@ def embed(server: OllamaServer, exchange: Exchange) -> None:
 def embeddings(server: OllamaServer, exchange: Exchange) -> None:
     """POST /api/embeddings: the old form, one prompt and one vector."""
     body = read_body(exchange.body, "EmbeddingRequest")
-    keep_alive = keep_alive_of(body)
+    keep_alive = keep_alive_of(body, server.settings)
     name = body.get("model") or ""
     if not name:
         raise EngineError(400, "model is required")
