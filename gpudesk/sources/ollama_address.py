@@ -164,7 +164,7 @@ def _take_apart(text: str, variable: str) -> _Parts:
         raise UsageError(f"{variable} names {name}; only http and https are spoken", _FORMS)
     default_port = _SCHEME_PORTS[scheme] if separator else _OLLAMA_PORT
     authority, _, path = rest.partition("/")
-    if "@" in path or not _PATH.fullmatch(path):
+    if not _PATH.fullmatch(path):
         hint = "Write a slash, question mark or number sign in a password as %2F, %3F, %23" if "@" in rest else _FORMS
         raise UsageError(f"{variable} is not the address of a server: its path has characters it cannot have", hint)
     credentials, at, hostport = authority.rpartition("@")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from gpudesk.sources.ollama_client import BODY_BYTES, OllamaClient
 from tests.servers import (
     TLS_CERTIFICATE,
     UNRESOLVABLE_URL,
+    Behavior,
+    Exchange,
     close_silently,
     closed_port_url,
     drip,
@@ -103,8 +106,8 @@ def test_a_name_that_nobody_knows_is_told_as_such() -> None:
 @pytest.mark.parametrize(
     "behavior", [drip(bytes_per_second=8), slow_headers(seconds_per_line=0.15), hang()], ids=["drip", "headers", "hang"]
 )
-def test_a_request_ends_at_its_deadline_however_slowly_bytes_come(behavior: object) -> None:
-    with serving(behavior) as server:  # type: ignore[arg-type]
+def test_a_request_ends_at_its_deadline_however_slowly_bytes_come(behavior: Behavior) -> None:
+    with serving(behavior) as server:
         began = time.monotonic()
         error = failure_of(server.url, timeout_seconds=0.3)
         took = time.monotonic() - began
@@ -149,6 +152,15 @@ def test_a_flood_is_given_up_as_soon_as_it_is_too_much() -> None:
         with pytest.raises(SourceError):
             client.get("/api/ps", max_body_bytes=50)
         client.close()
+
+
+def test_a_length_that_is_too_much_is_refused_before_a_byte_is_read() -> None:
+    def promise(exchange: Exchange) -> None:
+        exchange.send_head(200, {"Content-Length": "100000000"})
+        exchange.wait(None)
+
+    with serving(promise) as server:
+        assert failure_of(server.url, timeout_seconds=5).kind is FailureKind.INVALID
 
 
 def test_a_body_of_exactly_the_limit_is_read() -> None:
@@ -198,9 +210,9 @@ def test_the_advice_for_401_depends_on_what_was_sent(address: EngineAddress, sai
 
 
 def test_compression_that_was_not_asked_for_is_refused() -> None:
-    def zipped(exchange: object) -> None:
-        exchange.send_head(200, {"Content-Encoding": "gzip", "Content-Length": "4"})  # type: ignore[attr-defined]
-        exchange.send(b"\x1f\x8b\x08\x00")  # type: ignore[attr-defined]
+    def zipped(exchange: Exchange) -> None:
+        exchange.send_head(200, {"Content-Encoding": "gzip", "Content-Length": "4"})
+        exchange.send(b"\x1f\x8b\x08\x00")
 
     with serving(zipped) as server:
         assert failure_of(server.url).kind is FailureKind.INVALID
@@ -432,10 +444,10 @@ def test_a_new_connection_that_dies_is_not_tried_again() -> None:
 def test_a_slow_answer_does_not_hold_up_the_other_sources() -> None:
     release = threading.Event()
 
-    def slow_show(exchange: object) -> None:
-        if exchange.request.path == "/api/show":  # type: ignore[attr-defined]
+    def slow_show(exchange: Exchange) -> None:
+        if exchange.request.path == "/api/show":
             release.wait(5)
-        exchange.respond(200, b"{}")  # type: ignore[attr-defined]
+        exchange.respond(200, b"{}")
 
     with serving(slow_show) as server:
         client = OllamaClient(EngineAddress(server.url))
@@ -449,6 +461,30 @@ def test_a_slow_answer_does_not_hold_up_the_other_sources() -> None:
             release.set()
             slow.join(5)
         client.close()
+
+
+def test_an_ipv6_address_is_connected_to_and_named_in_brackets() -> None:
+    try:
+        listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError:
+        pytest.skip("no IPv6 loopback on this computer")
+    received: list[bytes] = []
+
+    def answer() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            received.append(connection.recv(65536))
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    with listener:
+        port = listener.getsockname()[1]
+        client = OllamaClient(parse_address(f"[::]:{port}"), timeout_seconds=5)
+        assert client.get("/").body == b"{}"
+        client.close()
+        thread.join(5)
+    assert f"Host: [::1]:{port}\r\n".encode() in received[0]
 
 
 def test_a_closed_client_connects_again() -> None:
@@ -475,8 +511,6 @@ def test_a_post_carries_its_json() -> None:
 
 
 def test_a_name_that_leads_here_makes_the_engine_local_once_connected(monkeypatch: pytest.MonkeyPatch) -> None:
-    import socket
-
     real = socket.getaddrinfo
 
     def hosts_file(host: str, *arguments: object, **named: object) -> object:

@@ -218,8 +218,9 @@ def test_bytes_that_are_not_utf8_lose_nothing_else() -> None:
 
 def test_duplicates_are_listed_once_but_two_versions_of_a_name_stay() -> None:
     other = PS_ENTRY | {"digest": "b" * 64}
-    models = parse_ps(body_of(PS_ENTRY, PS_ENTRY, other), URL, NOW).models
+    models = parse_ps(body_of(PS_ENTRY, PS_ENTRY | {"size": 5}, other), URL, NOW).models
     assert [model.digest for model in models] == [DIGEST, "b" * 64]
+    assert models[0].size_bytes == PS_ENTRY["size"], "the first counts"
 
 
 @pytest.mark.parametrize(
