@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
 from tests import environment  # noqa: F401 -- first of all: it cleans the environment
-from tests.live.fixtures import current_ollama, real_ollama
+from tests.live.fixtures import current_ollama, log_tail, real_ollama
 
 __all__ = ["current_ollama", "real_ollama"]
 
@@ -51,6 +52,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if missing:
         for item in on_card:
             item.add_marker(pytest.mark.skip(reason=f"needs a real NVIDIA driver: {missing}"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the end of the real server's log below a live test that failed."""
+    report = yield
+    log = log_tail() if report.failed and item.get_closest_marker("live") else ""
+    if log:
+        report.sections.append(("log of the real server", log))
+    return report
 
 
 def _driver_missing() -> str | None:

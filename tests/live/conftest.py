@@ -9,7 +9,6 @@ import pytest
 
 from tests.live.api import Api, version_of
 from tests.live.fixtures import CURRENT_VARIABLE, WRITE_VARIABLE, install_models, remove_models
-from tests.live.models import PREFIX
 from tests.live.simulated import simulated_subject
 from tests.live.subject import Machine, RealMachine, Subject
 
@@ -54,9 +53,8 @@ def shared_subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
 def subject(shared_subject: Subject) -> Subject:
     """The engine under test, with none of the tiny models loaded."""
     if shared_subject.writable:
-        for name in shared_subject.api.loaded():
-            if name.startswith(PREFIX):
-                shared_subject.api.unload(name)
+        for name in shared_subject.loaded():
+            shared_subject.api.unload(name)
     return shared_subject
 
 

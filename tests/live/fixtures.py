@@ -21,7 +21,17 @@ WRITE_VARIABLE = "GPUDESK_TEST_OLLAMA_WRITE"
 
 MAX_LOADED_MODELS = 2
 NUM_PARALLEL = 2
+LOG_CHARACTERS = 3000
+"""How much of a server's log is shown below a test that failed."""
 NO_LIVE_REASON = "--no-live: real engines left out on request"
+
+
+_running: list[OllamaProcess] = []
+
+
+def log_tail() -> str:
+    """The end of the running server's log, for the report of a failed test."""
+    return "\n".join(server.log[-LOG_CHARACTERS:] for server in _running)
 
 
 @pytest.fixture(scope="session")
@@ -41,12 +51,14 @@ def real_ollama(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFa
         server.start()
     except (SetupError, StartError) as error:
         pytest.fail(f"no real Ollama to test against (--no-live leaves these tests out): {error}", pytrace=False)
+    _running.append(server)
     try:
         api = Api(server.url)
         install_models(api, server.version, directory)
         api.close()
         yield server
     finally:
+        _running.remove(server)
         server.stop()
 
 

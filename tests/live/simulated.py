@@ -19,7 +19,7 @@ from tests.live.models import ALIAS, CHAT, TINY_MODELS, WIDE, WIDE_CONTEXT, Tiny
 from tests.live.subject import Subject
 
 LOAD_SECONDS = 0.01
-TOKENS_PER_SECOND = 20.0
+TOKENS_PER_SECOND = 10.0
 
 
 class SimulatedMachine:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from gpudesk.sources.process_table import ProcessTable, PsutilProcessTable
 from tests.live.api import Api
 from tests.live.engine import OllamaProcess, RunnerProcess
 from tests.live.fixtures import MAX_LOADED_MODELS, NUM_PARALLEL
+from tests.live.models import PREFIX
 
 
 class Machine(Protocol):
@@ -53,7 +54,10 @@ class Subject:
     writable: bool = True
     max_loaded: int = MAX_LOADED_MODELS
     num_parallel: int = NUM_PARALLEL
-    own_names: frozenset[str] = field(default_factory=frozenset)
+
+    def loaded(self) -> dict[str, dict[str, Any]]:
+        """What `/api/ps` lists of the tiny models, by name; a server that is not ours may hold others."""
+        return {name: model for name, model in self.api.loaded().items() if name.startswith(PREFIX)}
 
     def now(self) -> datetime:
         """The server's time, as far as known."""

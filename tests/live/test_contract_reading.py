@@ -55,6 +55,29 @@ def test_tags_list_the_latest_first_by_whole_seconds(subject: Subject) -> None:
     assert seconds == sorted(seconds, reverse=True)
 
 
+def test_whatever_is_loaded_has_the_fields_of_the_version(subject: Subject) -> None:
+    answer = subject.api.get("/api/ps")
+    assert (answer.status, list(answer.json)) == (200, ["models"])
+    fields = {"name", "model", "size", "digest", "details", "expires_at", "size_vram"}
+    for model in answer.json["models"]:
+        assert fields <= set(model)
+        assert ("context_length" in model) == (subject.version >= (0, 9, 7))
+        assert DIGEST.fullmatch(model["digest"])
+        assert datetime.fromisoformat(model["expires_at"]).tzinfo is not None
+
+
+def test_whatever_is_installed_can_be_shown(subject: Subject) -> None:
+    local = [model for model in subject.api.get("/api/tags").json["models"] if "remote_host" not in model]
+    for model in local[:3]:
+        answer = subject.api.post("/api/show", model=model["name"])
+        assert answer.status == 200
+        assert {"modelfile", "details", "model_info"} <= set(answer.json)
+        assert ("capabilities" in answer.json) == (subject.version >= (0, 6, 4))
+        architecture = answer.json["model_info"]["general.architecture"]
+        assert answer.json["model_info"][f"{architecture}.block_count"] > 0
+        assert "/blobs/sha256-" in answer.json["modelfile"]
+
+
 def test_copies_share_the_digest_of_the_manifest_and_derived_models_only_the_file(own_models: Subject) -> None:
     installed = own_models.api.installed()
     assert installed[ALIAS]["digest"] == installed[CHAT]["digest"]
