@@ -180,11 +180,14 @@ def test_a_process_that_dies_between_list_and_check_changes_nothing() -> None:
         assert desk.driver.call_counts.total() == 5
 
 
-def test_garbage_pids_that_happen_to_exist_are_told_by_their_memory() -> None:
-    """No process holds a part of a page: 4014 bytes is the next process's pid, read from the wrong place."""
-    with rig(card_with(GIBIBYTE, 2 * GIBIBYTE, 3 * GIBIBYTE), process_exists=lambda _pid: True) as desk:
-        desk.cards.struct_trap = "v3-as-v1"
-        assert figures(desk.card()) == {4000: GIBIBYTE, 4007: 2 * GIBIBYTE, 4014: 3 * GIBIBYTE}
+def test_a_wrong_layout_is_not_taken_because_its_garbage_happens_to_exist() -> None:
+    """Read with 16 bytes each, a slice's id is a pid (of a kernel thread, say) and a pid is its memory."""
+    card = card_with((4242, 9 * GIBIBYTE), (77, GIBIBYTE))
+    card.slices = [SimulatedSlice(3, "MIG-3", "slice", 24 * GIBIBYTE, 0)]
+    for process in card.processes.values():
+        process.slice_index = 3
+    with rig(card, process_exists=lambda pid: pid in (3, 4242)) as desk:  # 77 has just died
+        assert figures(desk.card()) == {4242: 9 * GIBIBYTE, 77: GIBIBYTE}
 
 
 def test_a_figure_above_the_cards_memory_is_unknown() -> None:

@@ -133,6 +133,18 @@ def test_a_driver_that_fails_anew_is_tried_again_soon() -> None:
         assert desk.card(1).error is None, "the long pauses of the morning are forgotten"
 
 
+def test_a_new_card_that_cannot_be_read_is_not_named_after_the_one_that_was_there() -> None:
+    with rig(busy_card(1, name="old")) as desk:
+        desk.read()
+        desk.cards.cards.insert(0, busy_card(0, name="new"))
+        desk.cards.cards[0].errors["nvmlDeviceGetHandleByIndex"] = 4
+        desk.driver.reload()
+        with pytest.raises(SourceError):
+            desk.read(1)
+        first, second = desk.read(2).cards
+        assert (first.name, second.name) == (None, "old")
+
+
 def test_the_pauses_start_small_again_after_all_was_well() -> None:
     with rig() as desk:
         for _ in range(3):
