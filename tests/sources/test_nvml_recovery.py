@@ -141,7 +141,10 @@ def test_a_new_card_that_cannot_be_read_is_not_named_after_the_one_that_was_ther
         desk.driver.reload()
         with pytest.raises(SourceError):
             desk.read(1)
+        live = ("MemoryInfo", "UtilizationRates", "Temperature", "ComputeRunningProcesses", "GraphicsRunningProcesses")
+        desk.cards.cards[1].errors.update({f"nvmlDeviceGet{name}": 999 for name in live})
         first, second = desk.read(2).cards
+        assert second.error is not None
         assert (first.name, second.name) == (None, "old")
 
 
