@@ -12,7 +12,7 @@ from gpudesk.domain.desk import Desk
 from gpudesk.domain.process import Process, ProcessSample, Runner
 from gpudesk.sources.manifests import Manifests
 from gpudesk.sources.process_names import is_worker, readable_name
-from gpudesk.sources.process_table import ProcessTable, RawProcess
+from gpudesk.sources.process_table import ProcessTable, PsutilProcessTable, RawProcess
 from gpudesk.sources.runner_argv import parse_runner
 from gpudesk.text import clean
 
@@ -57,12 +57,8 @@ class ProcessSource:
             models_directories: where manifests are looked for; Ollama's usual places when None.
             interval_seconds: how often to be read.
         """
-        if table is None:
-            from gpudesk.sources.process_table import PsutilProcessTable
-
-            table = PsutilProcessTable()
         self.interval_seconds = interval_seconds
-        self._table = table
+        self._table: ProcessTable = PsutilProcessTable() if table is None else table
         self._clock = clock
         self._manifests = Manifests(models_directories, clock=clock)
         self._known: dict[int, _Known] = {}
@@ -77,7 +73,7 @@ class ProcessSource:
         loaded = frozenset(f"{model.key} {model.digest}" for model in desk.models if model.local)
         now = self._clock.monotonic()
         processes = {pid: self._look(pid, now) for pid in on_cards | self._runners}
-        vanished = {pid for pid in self._runners if not processes[pid].exists}
+        vanished = {pid for pid in self._runners if processes[pid].runner is None}
         if loaded != self._loaded or vanished:
             self._scan_at, self._scan_delay = now, FIRST_RESCAN_SECONDS
         self._loaded = loaded
