@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import sys
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # `typing` itself is not worth its import here
-    from typing import NoReturn
-
 
 def main() -> int:
     """Run the command line and leave with its exit code; `--version` is answered before anything is imported."""
@@ -16,25 +12,19 @@ def main() -> int:
 
         sys.stdout.write(f"gpudesk {__version__}\n")
         return 0
-    from gpudesk.cli import run
-
-    _leave(run(sys.argv[1:]))
-
-
-def _leave(code: int) -> NoReturn:
-    """End the process at once.
-
-    Taking the interpreter down costs tens of milliseconds and waits for nothing that matters: the reading threads may
-    hang in a driver call for ever, and everything that had to be closed has been.
-    """
     import os
 
+    from gpudesk.cli import run
+
+    code = run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (OSError, ValueError, AttributeError):
             continue  # the other end is gone, nobody is left to tell
-    os._exit(code)
+    # Taking the interpreter down costs tens of milliseconds and waits for nothing that matters: reading threads may
+    # hang in a driver call for ever, and whatever had to be closed has been.
+    return os._exit(code)
 
 
 if __name__ == "__main__":

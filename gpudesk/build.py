@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gpudesk import start
 from gpudesk.clock import SYSTEM_CLOCK, Clock
+from gpudesk.domain.problem import Problem
 from gpudesk.workstation import Found, NothingFoundError, Workstation, found_in, is_settled
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from gpudesk.watch.poller import Poller
 
 DEFAULT_SCENARIO = "coding"
-DEMO_BANNER = "DEMO: every number here is simulated"
+DEMO_BANNER = "DEMO: simulated numbers"
 
 ENGINE_PACE = 2.0
 """Intervals between two looks at an engine: its timers are counted down here, only loads and evictions are news."""
@@ -46,9 +47,10 @@ def open_workstation(
     if demo_if_empty:
         found = look_for_sources(settings, clock=clock)
         if not found.anything:
-            return _simulated(
-                settings, DEFAULT_SCENARIO, f"{DEMO_BANNER}. Looked for a driver and an engine: {found.summary()}"
-            )
+            urls = " or ".join(address.url for address in settings.engines)
+            banner = f"{DEMO_BANNER}; found no NVIDIA driver here and no Ollama at {urls}"
+            searched = tuple(Problem("demo", search.line(), search.hint) for search in found.searched)
+            return _simulated(settings, DEFAULT_SCENARIO, banner).with_problems(searched)
     return Workstation(_machine_sources(settings, clock), clock, settings)
 
 
@@ -104,7 +106,8 @@ def _machine_sources(settings: Settings, clock: Clock) -> tuple[Source, ...]:
 
     cache = cache_directory()
     engines = [source for address in settings.engines for source in _engine_sources(address, settings, clock, cache)]
-    return (_driver_source(settings, clock), *engines, ProcessSource(clock=clock), HostSource())
+    processes = ProcessSource(clock=clock, interval_seconds=settings.interval_seconds)
+    return (_driver_source(settings, clock), *engines, processes, HostSource())
 
 
 class _SimulatedHost:
@@ -162,7 +165,8 @@ def _simulated_sources(simulated: SimulatedWorkstation, settings: Settings) -> t
         host_memory=host_memory,
     )
     engines = [source for address in settings.engines for source in _engine_sources(address, settings, clock, None)]
-    return (driver, *engines, ProcessSource(table, clock=clock, models_directories=()), _SimulatedHost(simulated))
+    processes = ProcessSource(table, clock=clock, models_directories=(), interval_seconds=settings.interval_seconds)
+    return (driver, *engines, processes, _SimulatedHost(simulated))
 
 
 def run_screen(workstation: Workstation) -> int:

@@ -82,14 +82,14 @@ def _check_scenario(name: str) -> None:
         raise UsageError(f"--demo: there is no scenario {name}", f"{hint}There are {', '.join(known)}")
 
 
-def _has_terminal() -> bool:
+def has_terminal() -> bool:
     """Tell whether a screen can be drawn: Textual reads stdin and draws on stderr; a piped stdout wants text."""
     streams = (sys.stdin, sys.stdout, sys.stderr)
     return all(stream is not None and stream.isatty() for stream in streams) and os.environ.get("TERM") != "dumb"
 
 
 def _screen(options: Options) -> int:
-    if not _has_terminal():
+    if not has_terminal():
         return _status(options)
     configured = _configured(options)
     from gpudesk.build import run_screen
@@ -184,6 +184,10 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         _forget_stdout()
         return ExitCode.OK
+    except OSError as error:  # sources never raise it: this is the output, on a full disk for example
+        diagnostics.say(f"gpudesk: {error.strerror or error}")
+        _forget_stdout()
+        return ExitCode.FAILED
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except SystemExit as leaving:  # argparse after --help

@@ -69,4 +69,4 @@ class Settings:
     ansi_colors: bool = False
     """Use the terminal's own sixteen colors (`--ansi`)."""
     keymap: Mapping[str, str] = field(default_factory=dict)
-    """Binding id to keys, comma separated: `{"filter": "slash,ctrl+f"}`."""
+    """Binding id to keys, comma separated: `{"filter": "slash,f3"}`."""

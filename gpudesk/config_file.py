@@ -17,7 +17,7 @@ ca_file = "~/certs/lab.pem"
 insecure = false
 
 [keys]                            # binding id = keys
-filter = "slash,ctrl+f"
+filter = "slash,f3"
 ```
 """
 
@@ -214,11 +214,13 @@ class _Reader:
                 wrong = True
                 self.report(
                     line_of(self.text, "keys", name),
-                    f'keys.{name} is {_shown(value)}, expected keys such as "ctrl+f" or "slash,ctrl+f"',
+                    f'keys.{name} is {_shown(value)}, expected keys such as "ctrl+f" or "slash,f3"',
                 )
         for complaint in check_keys(keymap):
             wrong = True
-            line = next((line_of(self.text, "keys", name) for name in keymap if name in complaint), None)
+            named = [name for name in keymap if f"`{name}`" in complaint]
+            first = min(named, key=lambda name: complaint.index(f"`{name}`"), default=None)
+            line = line_of(self.text, "keys", first)
             self.report(line, complaint, "All keys are left as they are by default until this is right")
         return {} if wrong else keymap
 

@@ -77,10 +77,6 @@ class Found:
         """There is something to show."""
         return self.driver or bool(self.engines)
 
-    def summary(self) -> str:
-        """Say in one line what was looked for."""
-        return "; ".join(search.line() for search in self.searched)
-
 
 class NothingFoundError(GpudeskError):
     """Neither a driver nor an engine is here; says what was looked for, where, and what to do."""
