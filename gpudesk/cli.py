@@ -36,7 +36,7 @@ def _overrides(options: Options) -> Overrides:
         interval_seconds=given.get("interval"),
         reserve_bytes=given.get("reserve"),
         insecure=given.get("insecure", False),
-        ca_file=given.get("ca_file"),
+        ca_file=str(Path(given["ca_file"]).expanduser()) if "ca_file" in given else None,
     )
 
 

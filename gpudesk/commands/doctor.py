@@ -89,7 +89,7 @@ def run(
         out.write(to_json(_document(desk, groups, usable=usable, demo=workstation.demo), indented=True) + "\n")
     else:
         style = style_for(out, workstation, os.environ)
-        out.write("\n".join(_lines(groups, style, workstation.banner)) + "\n")
+        out.write("\n".join(lines_of(groups, style, workstation.banner)) + "\n")
     return ExitCode.OK if usable else ExitCode.UNREACHABLE
 
 
@@ -184,7 +184,8 @@ def _processes(desk: Desk) -> Group:
     return Group("processes", tuple(found))
 
 
-def _lines(groups: tuple[Group, ...], style: Style, banner: str | None) -> list[str]:
+def lines_of(groups: tuple[Group, ...], style: Style, banner: str | None) -> list[str]:
+    """Write the checks as text, each group aligned."""
     lines = [banner, ""] if banner else []
     for group in groups:
         lines.append(style.heading(group.title))
