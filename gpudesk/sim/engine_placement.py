@@ -107,6 +107,7 @@ def place(
     """Put the last `layers` layers (the output layer counts) of a model on `cards` and the rest in host memory."""
     shape = model.shape
     weights = weights_of(model)
+    layers = layers if cards else 0
     kv = kv_by_layer(shape, options)
     count = shape.block_count + 1
     sizes = [*weights.layers, weights.output]
@@ -154,10 +155,17 @@ def fit(
     *,
     gpu_overhead: int = 0,
 ) -> Placement:
-    """Put as many layers on `cards` as their free memory takes; none at all when not one fits."""
+    """Put as many layers on `cards` as their free memory takes; none at all when not one fits.
+
+    A projector is kept room for twice: in the target Ollama gives and in llama-server's own estimate
+    (ollama llm/llama_server.go:722 at v0.33.0-rc2, llama.cpp tools/server/server-context.cpp:1003 at b10488).
+    """
     count = model.shape.block_count + 1
-    margin = FIT_MARGIN_BYTES if era is Era.LLAMA_SERVER else gpu_overhead
-    projector = all(room >= weights_of(model).projector + GIBIBYTE for room in free)
+    projector_bytes = weights_of(model).projector
+    projector = all(room >= projector_bytes + GIBIBYTE for room in free)
+    margin = gpu_overhead
+    if era is Era.LLAMA_SERVER:
+        margin = FIT_MARGIN_BYTES + (projector_bytes if projector else 0)
     low, high = 0, count
     while low < high:
         middle = (low + high + 1) // 2
@@ -167,7 +175,7 @@ def fit(
             high = middle - 1
     if low == 0:
         return place(model, options, 0, (), ())
-    return place(model, options, low, cards, free, projector_on_card=projector and low == count)
+    return place(model, options, low, cards, free, projector_on_card=projector)
 
 
 def predicted_bytes(model: SimulatedModel, context_total: int) -> int:

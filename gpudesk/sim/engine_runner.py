@@ -60,6 +60,8 @@ class EngineRequest:
     state: RequestState = RequestState.QUEUED
     error: EngineError | None = None
     tokens_done: int = 0
+    tokens_told: int = 0
+    """How many of them the client was sent already."""
     submitted_seconds: float = 0.0
     ready_seconds: float = 0.0
     """When the runner was there."""

@@ -34,11 +34,22 @@ def _go_kind(value: object) -> str:
     return "array" if isinstance(value, list) else "object"
 
 
+def _literal_error(text: str, literal: str) -> str:
+    """Say where a word stops being the literal it began as."""
+    for found, expected in zip(text, literal, strict=False):
+        if found != expected:
+            return f"invalid character '{found}' in literal {literal} (expecting '{expected}')"
+    return "unexpected EOF"
+
+
 def _syntax_error(body: bytes, error: json.JSONDecodeError) -> str:
     text = body.decode("utf-8", "replace")
     position = error.pos
     if position >= len(text.rstrip()):
         return "unexpected EOF"
+    for literal in ("null", "true", "false"):
+        if text[position] == literal[0]:
+            return _literal_error(text[position:], literal)
     character = text[position].replace("'", "\\'")
     if "property name" in error.msg:
         return f"invalid character '{character}' looking for beginning of object key string"

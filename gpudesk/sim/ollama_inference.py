@@ -78,6 +78,7 @@ def run(
             done = request.tokens_done
             if produced is not None and done > seen and request.error is None:
                 produced(seen, done)
+                request.tokens_told = done
             seen = done
     except ClientGoneError:
         with server.clock.changed:
