@@ -13,6 +13,7 @@ from textual.message import Message
 
 from gpudesk.errors import ExitCode
 from gpudesk.keymap import BINDINGS, Scope, check_keymap
+from gpudesk.ui.bindings import bindings_for
 from gpudesk.ui.marks import assign_marks
 from gpudesk.ui.palette import Palette
 from gpudesk.ui.scene import Scene
@@ -53,6 +54,8 @@ class GpudeskApp(App[int], inherit_bindings=False):
     TITLE = "gpudesk"
     ENABLE_COMMAND_PALETTE = True
     CSS_PATH = "gpudesk.tcss"
+    # Without one of its own the application adds a palette key that no keymap reaches (textual app.py, 8.2.8).
+    BINDINGS = bindings_for(Scope.EVERYWHERE, only="palette")
     HORIZONTAL_BREAKPOINTS = []  # noqa: RUF012 - sizes are divided by `layout.plan_desk`
 
     def __init__(
@@ -132,7 +135,8 @@ class GpudeskApp(App[int], inherit_bindings=False):
             from dataclasses import replace
 
             desk = replace(desk, problems=(*self._own_problems, *desk.problems))
-        self._marks = assign_marks(self._marks, (model.key for model in desk.models))
+        largest_first = sorted(desk.models, key=lambda model: model.memory_bytes or 0, reverse=True)
+        self._marks = assign_marks(self._marks, (model.key for model in largest_first))
         return Scene(
             desk=desk,
             now=self._feed.clock.now(),

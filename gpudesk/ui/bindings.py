@@ -7,8 +7,8 @@ from textual.binding import Binding, BindingType
 from gpudesk.keymap import BINDINGS, Scope
 
 
-def bindings_for(*scopes: Scope) -> list[BindingType]:
-    """Return the bindings of these scopes; their ids let the user's keymap replace the keys."""
+def bindings_for(*scopes: Scope, only: str | None = None) -> list[BindingType]:
+    """Return the bindings of these scopes (of one action, with `only`); their ids let a keymap replace the keys."""
     return [
         Binding(
             ",".join(action.keys),
@@ -20,5 +20,5 @@ def bindings_for(*scopes: Scope) -> list[BindingType]:
             priority=action.id == "interrupt",
         )
         for action in BINDINGS
-        if action.scope in scopes
+        if action.scope in scopes and only in (None, action.id)
     ]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from gpudesk.ui.view_cards import card_height
 
 SMALLEST_WIDTH = 40
-SMALLEST_HEIGHT = 10
+SMALLEST_HEIGHT = 12
 """Below either there is one line that says so."""
 
 BOXED_WIDTH = 100
@@ -99,7 +99,7 @@ def plan_desk(width: int, height: int, contents: Contents) -> dict[str, Place]:
     top += cards
     room -= cards
 
-    lower_least = min(room // 2, 8)
+    lower_least = max(3, min(room // 2, 8))
     loaded = min(max(contents.loaded, 1) + 1 + frame.lines, max(2 + frame.lines, room - lower_least))
     loaded = min(loaded, max(room, 0))
     places["loaded"] = Place(0, top, width, loaded, frame)

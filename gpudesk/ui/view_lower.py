@@ -56,7 +56,7 @@ def _size_cell(model: InstalledModel, _scene: Scene) -> Line:
 def _capabilities(model: InstalledModel, _scene: Scene) -> Line:
     if model.capabilities is None:
         return _DASH
-    words = [_CAPABILITY_WORDS.get(word, word) for word in model.capabilities]
+    words = [_CAPABILITY_WORDS.get(word, word) for word in sorted(model.capabilities)]
     return (Span(" ".join(word for word in words if word), "dim"),)
 
 

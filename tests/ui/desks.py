@@ -187,7 +187,8 @@ CHAT = loaded(
     context_length=16384, parallel=2, kv_cache_type="q8_0", parameter_size="14.8B", quantization="Q4_K_M",
     family="qwen3", host_memory_bytes=int(0.9 * GIB),
     runner=Runner(
-        RunnerKind.LLAMA_SERVER, blob_digest="3" * 64, model_path=f"/usr/share/ollama/.ollama/models/blobs/sha256-{'3' * 64}",
+        RunnerKind.LLAMA_SERVER, blob_digest="3" * 64,
+        model_path=f"/usr/share/ollama/.ollama/models/blobs/sha256-{'3' * 64}",
         context_total=32768, parallel=2, batch_size=512, kv_cache_type_k="q8_0", kv_cache_type_v="q8_0",
         flash_attention="on", port=40123,
     ),
@@ -255,7 +256,8 @@ def some_events() -> tuple[Event, ...]:
     return (
         event(2400, EventKind.LOADED, CHAT.name, "qwen3:14b was loaded, 10.9 GiB"),
         event(1900, EventKind.LOADED, "devstral:24b", "devstral:24b was loaded, 15.2 GiB"),
-        event(1899, EventKind.EVICTED, CHAT.name, "qwen3:14b was evicted 21m before its time, while devstral:24b came", Severity.WARNING),
+        event(1899, EventKind.EVICTED, CHAT.name, "qwen3:14b was evicted 21m before its time, for devstral:24b",
+              Severity.WARNING),
         event(1300, EventKind.UNLOADED, "devstral:24b", "devstral:24b was unloaded, its keep-alive was over"),
         event(1204, EventKind.LOADED, CHAT.name, "qwen3:14b was loaded, 10.9 GiB"),
         event(902, EventKind.RELOADED, CHAT.name, "qwen3:14b was reloaded, context 8192 is now 16384"),
@@ -264,7 +266,8 @@ def some_events() -> tuple[Event, ...]:
         event(420, EventKind.MEMORY_TAKEN, "blender", "blender took 2.1 GiB on card 0", Severity.WARNING),
         event(300, EventKind.MEMORY_RELEASED, "blender", "blender released 2.1 GiB on card 0"),
         event(95, EventKind.LOADED, EMBED.name, "nomic-embed-text:latest was loaded, 0.7 GiB"),
-        event(28, EventKind.KEEP_ALIVE_CHANGED, CHAT.name, "keep-alive of qwen3:14b changed from forever to 5m", Severity.WARNING),
+        event(28, EventKind.KEEP_ALIVE_CHANGED, CHAT.name, "keep-alive of qwen3:14b changed from forever to 5m",
+              Severity.WARNING),
     )  # fmt: skip
 
 
@@ -303,7 +306,8 @@ def spilled() -> Desk:
     """Everyday desk, with a model that did not fit."""
     desk = one_card()
     big = loaded(
-        "qwen3:32b", 12.2, claimed=11.8, cpu_ratio=0.48, keep_alive=STOPPING, pids=(4104,), reported_bytes=int(22.7 * GIB),
+        "qwen3:32b", 12.2, claimed=11.8, cpu_ratio=0.48, keep_alive=STOPPING, pids=(4104,),
+        reported_bytes=int(22.7 * GIB),
         host_memory_bytes=int(10.9 * GIB),
     )  # fmt: skip
     return replace(

@@ -129,10 +129,8 @@ class CardsPanel(LineWidget):
         """Cards stay in the driver's order."""
         self.action_next_sort()
 
-    async def on_click(self, event: events.Click) -> None:
-        """Select the card under the mouse; on its name, or with a second click, open it."""
-        if await self._run_action_at(event):
-            return
+    def clicked(self, event: events.Click) -> None:
+        """Select the card under the mouse; a second click opens it."""
         y = self._top + event.y - (1 if self.frame is not Frame.NONE else 0)
         columns = self._layout.columns
         column = min(columns - 1, event.x * columns // max(1, self.size.width))
@@ -151,9 +149,9 @@ class CardsPanel(LineWidget):
         self.action_move(-1)
 
     def on_focus(self) -> None:
-        """Show the selection."""
-        self.redraw()
+        """Show the selection, once Textual's own handler has set the focus."""
+        self.call_next(self.redraw)
 
     def on_blur(self) -> None:
         """Hide the selection."""
-        self.redraw()
+        self.call_next(self.redraw)

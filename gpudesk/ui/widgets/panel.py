@@ -118,8 +118,12 @@ class LineWidget(Widget):
         return True
 
     async def on_click(self, event: events.Click) -> None:
-        """Run the action under the mouse."""
-        await self._run_action_at(event)
+        """Run the action under the mouse; elsewhere it is the widget's own business."""
+        if not await self._run_action_at(event):
+            self.clicked(event)
+
+    def clicked(self, event: events.Click) -> None:
+        """Take a click that hit no action. Not an `on_` handler: Textual runs those of every base class."""
 
 
 def frame_lines(

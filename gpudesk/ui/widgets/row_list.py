@@ -260,10 +260,8 @@ class RowList(LineWidget, Generic[Item]):
         self.redraw()
         self.post_message(self.Changed())
 
-    async def on_click(self, event: events.Click) -> None:
-        """Run the action under the mouse, or put the cursor there; a second click opens the row."""
-        if await self._run_action_at(event):
-            return
+    def clicked(self, event: events.Click) -> None:
+        """Put the cursor under the mouse; a second click opens the row."""
         index = self._top + event.y - (1 if self.frame is not Frame.NONE else 0) - 1
         if event.y > 0 and 0 <= index < len(self._keys):
             self._go(index)
