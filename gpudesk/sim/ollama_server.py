@@ -12,7 +12,7 @@ from gpudesk.sim import ollama_inference, ollama_manage
 from gpudesk.sim.engine_runner import EngineError
 from gpudesk.sim.engine_scheduler import Scheduler
 from gpudesk.sim.ollama_bodies import read_body
-from gpudesk.sim.ollama_http import JSON_TYPE, TEXT_TYPE, HttpListener
+from gpudesk.sim.ollama_http import JSON_TYPE, TEXT_TYPE, ClientGoneError, HttpListener
 from gpudesk.sim.ollama_show import details, go_time, show
 from gpudesk.sim.ollama_store import ModelStore, normalize, size_bytes
 
@@ -87,22 +87,34 @@ class OllamaServer:
 
     def stop(self) -> None:
         """End like a service that is told to stop: its runners go with it, every client is cut off."""
-        with self.clock.changed:
-            self.scheduler.close()
-            self.processes.end(self.scheduler.server_pid)
-            self.scheduler.server_pid = 0
-        listener, self._listener = self._listener, None
+        listener = self._die()
         if listener is not None:
             listener.close()
 
     def stop_soon(self) -> None:
-        """Stop from inside a timer: the listener is closed by a thread of its own."""
-        threading.Thread(target=self.stop, name="simulated-server-stop", daemon=True).start()
+        """Stop from inside a timer: everything ends now, the socket is closed by a thread that may wait for it."""
+        listener = self._die()
+        if listener is not None:
+            threading.Thread(target=listener.close, name="simulated-server-stop", daemon=True).start()
+
+    def _die(self) -> HttpListener | None:
+        with self.clock.changed:
+            self.scheduler.close()
+            self.processes.end(self.scheduler.server_pid)
+            self.scheduler.server_pid = 0
+            listener, self._listener = self._listener, None
+        return listener
+
+    def restart(self) -> None:
+        """Come back after a stop, on the same port if it ever listened on one."""
+        self.start_process()
+        if self._port:
+            self.start()
 
     @property
     def running(self) -> bool:
-        """It listens."""
-        return self._listener is not None
+        """There is a server process."""
+        return self.scheduler.server_pid != 0
 
     @property
     def url(self) -> str:
@@ -135,6 +147,8 @@ class OllamaServer:
 
     def answer(self, exchange: Exchange) -> None:
         """Answer one request like gin would: host check, route, method."""
+        if not self.running:
+            raise ClientGoneError
         path = exchange.path
         self.requests[path] = self.requests.get(path, 0) + 1
         fault = self.faults.get(path) or self.faults.get("*")

@@ -129,7 +129,7 @@ def server_dies(stage: Stage) -> None:
     stage.at(8, lambda: stage.server.scheduler.expire(_model(stage, CHAT)))
     stage.at(9, lambda: stage.ask("gemma3:12b", num_ctx=8192, keep_alive=-1))
     stage.at(11, stage.server.stop_soon)
-    stage.at(31, stage.server.start)
+    stage.at(31, stage.server.restart)
 
 
 def game(stage: Stage) -> None:
