@@ -135,7 +135,8 @@ def _with_value(watched: Watched, desk: Desk, reading: Reading) -> tuple[Watched
         return watched, desk
     match value:
         case CardsSample():
-            cards = tuple(_kept_card(watched.cards, card) for card in value.cards)
+            by_index = {card.index: card for card in reversed(value.cards)}
+            cards = tuple(_kept_card(watched.cards, by_index[index]) for index in sorted(by_index))
             desk = replace(desk, driver=_kept(desk.driver, value.driver))
             watched = replace(watched, cards=_kept_all(watched.cards, cards))
         case ProcessSample():

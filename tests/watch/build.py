@@ -131,6 +131,8 @@ class Watch:
         reading = Reading(source, self.sequence, START + timedelta(seconds=at), value, failed)
         before = self.desk.events
         self.watched = reduce(self.watched, reading, interval_seconds)
+        if self.desk.events is before:
+            return []
         new = [event for event in self.desk.events if event not in before]
         self.told.extend(new)
         return new

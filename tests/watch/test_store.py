@@ -93,6 +93,11 @@ def test_a_failed_reading_keeps_the_last_good_values_with_their_age() -> None:
     assert desk.problems == (Problem("nvml", "GPU is lost", "restart"),)
 
 
+def test_an_index_that_is_given_twice_is_one_card() -> None:
+    watched = give(initial(START), "nvml", cards(card(1), card(0, (1, GIB)), card(0, (2, GIB))))
+    assert [state.card for state in watched.desk.cards] == [card(0, (1, GIB)), card(1)]
+
+
 def test_recovering_clears_the_problem() -> None:
     watched = give(initial(START), "nvml", failure(FailureKind.LOST))
     desk = give(watched, "nvml", cards(card()), sequence=2, at=1).desk
@@ -268,9 +273,7 @@ def test_a_model_whose_process_is_gone_is_dropped_and_told() -> None:
     watch.cards(2, card(0))
     watch.processes(2.1)
     assert watch.desk.models == ()
-    assert [event.message for event in watch.told][1:] == [
-        f"qwen3:14b unloaded while {URL} did not answer"
-    ]
+    assert [event.message for event in watch.told][1:] == [f"qwen3:14b unloaded while {URL} did not answer"]
 
 
 def test_a_model_of_an_engine_that_answers_is_never_dropped_on_suspicion() -> None:
