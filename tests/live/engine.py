@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
+PORT_RANGE = 16_000
+PORT_ATTEMPTS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +173,13 @@ def _argv(process: psutil.Process) -> tuple[str, ...]:
 
 
 def free_port() -> int:
-    """A port nobody listens on just now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
+    """A port nobody listens on just now, and none that the system gives to outgoing connections meanwhile.
+
+    The server must be told its port, and takes the same one again when it is restarted.
+    """
+    low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for _ in range(PORT_ATTEMPTS):
+        port = random.randrange(max(1024, low - PORT_RANGE), low)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise StartError(f"no free port below {low} in {PORT_ATTEMPTS} attempts")

@@ -116,8 +116,8 @@ def test_a_killed_runner_leaves_a_model_without_a_process(
 def test_the_status_command_tells_of_a_real_engine(real_ollama: OllamaProcess) -> None:
     command = [sys.executable, "-m", "gpudesk", "status", "--json", "--ollama", real_ollama.url]
     result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
     answer = json.loads(result.stdout)
     (engine,) = answer["engines"]
     assert engine["reachable"] is True
     assert engine["version"].startswith("0.5.4")
-    assert result.returncode == 0
