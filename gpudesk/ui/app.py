@@ -83,6 +83,7 @@ class GpudeskApp(App[int], inherit_bindings=False):
         self._span = HistorySpan.MINUTE
         self._focused_terminal = True
         self._palette: Palette | None = None
+        self._palette_look: tuple[str, bool] | None = None
         self._colored = not os.environ.get("NO_COLOR")
         if settings.reduced_motion:
             self.animation_level = "none"
@@ -151,13 +152,13 @@ class GpudeskApp(App[int], inherit_bindings=False):
     @property
     def palette(self) -> Palette:
         """Styles of the present theme."""
-        if self._palette is None:
-            theme = self.current_theme
-            self._palette = Palette(self.theme_variables, dark=theme.dark, ansi=self.native_ansi_color)
+        look = (self.theme, self.native_ansi_color)
+        if self._palette is None or look != self._palette_look:
+            self._palette_look = look
+            self._palette = Palette(self.get_css_variables(), dark=self.current_theme.dark, ansi=look[1])
         return self._palette
 
     def _on_theme_changed(self, _theme: Theme) -> None:
-        self._palette = None
         self.show_desk()
 
     def on_app_focus(self, _event: events.AppFocus) -> None:

@@ -86,7 +86,7 @@ def segments_of(
 def _segment(tag: str, name: str, memory_bytes: int, role: str, fill: str) -> Segment:
     """Return a segment whose label is tag, name and figure."""
     text = f"{tag} {name} {gibibytes(memory_bytes, unit=False)}".strip()
-    return Segment(text, tag, memory_bytes, role, fill, text if tag else "")
+    return Segment(text, tag, memory_bytes, role, fill, text if tag and tag != RESERVE_FILL else "")
 
 
 def divide(weights: Sequence[int], width: int) -> list[int]:

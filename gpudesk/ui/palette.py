@@ -16,6 +16,12 @@ _ANSI_SHADES = ("blue", "green", "yellow", "magenta", "cyan", "red", "bright_blu
 _FALLBACK_SHADES = ("primary", "success", "warning", "secondary", "accent", "error", "primary", "success")
 
 
+READABLE_RATIO = 4.5
+"""WCAG 2, level AA, for text."""
+VISIBLE_RATIO = 3.0
+"""WCAG 2 for graphs and glyphs."""
+
+
 def contrast(one: Color, other: Color) -> float:
     """Return the WCAG 2 contrast ratio of two opaque colors, 1 to 21."""
 
@@ -95,49 +101,64 @@ def _true_roles(variables: Mapping[str, str], *, dark: bool) -> dict[str, Style]
         black, white = Color(12, 14, 18), Color(255, 255, 255)
         return black if contrast(ground, black) >= contrast(ground, white) else white
 
-    cursor = mix(accent, 0.22 if dark else 0.18)
-    resting = mix(text, 0.07)
+    cursor = mix(accent, 0.20 if dark else 0.12)
+    head = mix(text, 0.06)
+    end = Color(255, 255, 255) if dark else Color(0, 0, 0)
+
+    def legible(color: Color, least: float = READABLE_RATIO) -> Color:
+        """Return `color`, moved towards white or black until it reads on every ground a line can have."""
+        for step in range(21):
+            moved = color.blend(end, step / 20, alpha=1.0)
+            if min(contrast(moved, ground) for ground in (background, cursor, head)) >= least:
+                return moved
+        return end
+
+    def words(color: Color, *, bold: bool = False) -> Style:
+        return ink(legible(color), bold=bold)
+
+    def filled(ground: Color, *, bold: bool = False) -> Style:
+        return ink(on(ground), bold=bold, ground=ground)
+
+    free, unattributed, process = mix(text, 0.10), mix(text, 0.20), mix(text, 0.30)
     roles = {
         "ground-": Style(bgcolor=_hex(background)),
         "ground-cursor": Style(bgcolor=_hex(cursor)),
-        "ground-resting": Style(bgcolor=_hex(resting)),
-        "ground-head": Style(bgcolor=_hex(mix(text, 0.06))),
-        "text": ink(text),
-        "dim": ink(mix(text, 0.66 if dark else 0.72)),
-        "faint": ink(mix(text, 0.28)),
-        "strong": ink(text, bold=True),
-        "title": ink(mix(text, 0.86), bold=True),
-        "title-focus": ink(accent, bold=True),
+        "ground-head": Style(bgcolor=_hex(head)),
+        "text": words(text),
+        "dim": words(mix(text, 0.66 if dark else 0.72)),
+        "faint": ink(mix(text, 0.40)),
+        "strong": words(text, bold=True),
+        "title": words(mix(text, 0.86), bold=True),
+        "title-focus": words(accent, bold=True),
         "frame": ink(mix(text, 0.24)),
         "frame-focus": ink(mix(accent, 0.75)),
-        "head": ink(mix(text, 0.62 if dark else 0.7)),
-        "head-sort": ink(accent, bold=True),
-        "accent": ink(accent),
-        "brand": ink(accent, bold=True),
-        "good": ink(good),
-        "warn": ink(warn),
-        "error": ink(error),
-        "loud": ink(on(error), bold=True, ground=error),
-        "key": ink(accent, bold=True),
-        "banner": ink(on(warn), bold=True, ground=warn),
-        "graph-memory": ink(mix(accent, 0.62)),
-        "graph-utilization": ink(mix(good, 0.72)),
-        "graph-ground": ink(mix(text, 0.18)),
-        "thumb": ink(mix(text, 0.45)),
-        "fill-free": ink(mix(text, 0.62), ground=mix(text, 0.10)),
-        "fill-free-pattern": ink(mix(text, 0.25), ground=mix(text, 0.10)),
-        "fill-reserve": ink(mix(text, 0.85), ground=mix(text, 0.10)),
-        "fill-reserve-pattern": ink(mix(text, 0.45), ground=mix(text, 0.10)),
-        "fill-process": ink(text, ground=mix(text, 0.30)),
-        "fill-process-pattern": ink(mix(text, 0.50), ground=mix(text, 0.30)),
-        "fill-unattributed": ink(text, ground=mix(text, 0.20)),
-        "fill-unattributed-pattern": ink(mix(text, 0.42), ground=mix(text, 0.20)),
+        "head": words(mix(text, 0.62 if dark else 0.70)),
+        "head-sort": words(accent, bold=True),
+        "accent": words(accent),
+        "brand": words(accent, bold=True),
+        "good": words(good),
+        "warn": words(warn),
+        "error": words(error),
+        "loud": filled(error, bold=True),
+        "key": words(accent, bold=True),
+        "banner": filled(warn, bold=True),
+        "graph-memory": ink(legible(mix(accent, 0.62), VISIBLE_RATIO)),
+        "graph-utilization": ink(legible(mix(good, 0.72), VISIBLE_RATIO)),
+        "thumb": ink(legible(mix(text, 0.45), VISIBLE_RATIO)),
+        "fill-free": ink(mix(text, 0.80), ground=free),
+        "fill-free-pattern": ink(mix(text, 0.25), ground=free),
+        "fill-reserve": ink(mix(text, 0.90), ground=free),
+        "fill-reserve-pattern": ink(mix(text, 0.45), ground=free),
+        "fill-process": filled(process),
+        "fill-process-pattern": ink(mix(text, 0.50), ground=process),
+        "fill-unattributed": filled(unattributed),
+        "fill-unattributed-pattern": ink(mix(text, 0.42), ground=unattributed),
     }
     for index in range(SHADE_COUNT):
         fallback = variables.get(_FALLBACK_SHADES[index], "#7aa2e3")
         shade = _color(variables, f"shade-{index}", fallback)
-        roles[f"mark-{index}"] = ink(shade, bold=True)
-        roles[f"fill-{index}"] = ink(on(shade), ground=shade)
+        roles[f"mark-{index}"] = words(shade, bold=True)
+        roles[f"fill-{index}"] = filled(shade)
         roles[f"fill-{index}-pattern"] = ink(shade.blend(on(shade), 0.35, alpha=1.0), ground=shade)
     return roles
 
@@ -148,7 +169,6 @@ def _ansi_roles() -> dict[str, Style]:
     roles = {
         "ground-": Style.null(),
         "ground-cursor": parse("reverse"),
-        "ground-resting": parse("underline"),
         "ground-head": parse("underline"),
         "text": Style.null(),
         "dim": parse("dim"),
@@ -170,7 +190,6 @@ def _ansi_roles() -> dict[str, Style]:
         "banner": parse("bold reverse yellow"),
         "graph-memory": parse("cyan"),
         "graph-utilization": parse("green"),
-        "graph-ground": parse("dim"),
         "thumb": parse("dim"),
         "fill-free": parse("dim"),
         "fill-free-pattern": parse("dim"),

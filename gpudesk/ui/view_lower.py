@@ -166,6 +166,10 @@ EVENT_WORDS: dict[EventKind, tuple[str, str]] = {
     EventKind.ENGINE_BACK: ("✓", "engine back"),
     EventKind.DRIVER_GONE: ("✗", "driver gone"),
     EventKind.DRIVER_BACK: ("✓", "driver back"),
+    EventKind.BACK_ON_CARD: ("✓", "on card"),
+    EventKind.CARD_GONE: ("✗", "card gone"),
+    EventKind.CARD_BACK: ("✓", "card back"),
+    EventKind.ENGINE_UPDATED: ("↑", "updated"),
     EventKind.MEMORY_TAKEN: ("+", "taken"),
     EventKind.MEMORY_RELEASED: ("−", "released"),
 }

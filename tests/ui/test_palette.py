@@ -25,7 +25,7 @@ OWN_GROUND_ROLES = (
 
 def palette_of(name: str) -> Palette:
     theme = next(theme for theme in own_themes() if theme.name == name)
-    variables = theme.to_color_system().generate()
+    variables = {**theme.to_color_system().generate(), **theme.variables}
     return Palette(variables, dark=theme.dark, ansi=False)
 
 
