@@ -6,8 +6,7 @@ and Go's time.ParseDuration (src/time/format.go), whose error texts reach the cl
 
 from __future__ import annotations
 
-NANOSECOND = 1
-SECOND = 1_000_000_000 * NANOSECOND
+SECOND = 1_000_000_000
 FOREVER = (1 << 63) - 1
 """MaxInt64 nanoseconds, 292 years: what every negative keep_alive becomes."""
 LOWEST = -(1 << 63)

@@ -68,22 +68,10 @@ def plan_load(
     Raises:
         OutOfMemoryError: it cannot be loaded whoever goes.
     """
-    usable = () if request.options.num_gpu == 0 else cards.indexes
-    available = {card: _accounted_free(card, runners, cards, settings) for card in usable}
-    if settings.era is Era.LLAMA_SERVER:
-        chosen, options, single = _select(request, available, settings)
-        run = _run_options(request.model, options, settings)
-        if runners and chosen and not _preflight(request.model, options, run, [available[card] for card in chosen]):
-            return None
-        claimed = None
-        placement = _placement(request.model, options, run, chosen, cards, settings)
-    else:
-        fitted = _older(request, runners, available, settings)
-        if fitted is None:
-            return None
-        run, chosen, claimed, placement = fitted
-        options, single = request.options, False
-        _check_cards(placement, {card: cards.free_bytes(card) for card in chosen})
+    decided = _decide(request, runners, cards, settings)
+    if decided is None:
+        return None
+    options, run, placement = decided.options, decided.run, decided.placement
     _check_host(placement, processes, settings)
     launch = Launch(
         model=request.model,
@@ -94,24 +82,59 @@ def plan_load(
         cache_type=run.cache_type,
         layers_on_cards=placement.layers_on_cards,
         on_cards=bool(placement.cards),
-        main_gpu=0 if single else None,
+        main_gpu=0 if decided.single else None,
         projector_on_card=any(part.projector for part in placement.cards),
         integrated=cards.integrated,
         tensor_split=tuple(max(1, part.weights // (64 * MEBIBYTE)) for part in placement.cards),
     )
-    weights = weights_of(request.model)
-    seconds = settings.load_seconds
-    if seconds is None:
-        seconds = settings.load_base_seconds + (weights.file + weights.projector_file) / settings.load_bytes_per_second
     return LoadPlan(
         options=options,
         run=run,
         placement=placement,
-        claim=reported(placement, settings.era, claimed),
+        claim=reported(placement, settings.era, decided.estimated),
         argv=runner_argv(settings, launch),
-        seconds=seconds,
-        free={card: cards.free_bytes(card) for card in chosen},
+        seconds=_seconds(request.model, settings),
+        free={card: cards.free_bytes(card) for card in decided.chosen},
     )
+
+
+def _seconds(model: SimulatedModel, settings: EngineSettings) -> float:
+    if settings.load_seconds is not None:
+        return settings.load_seconds
+    weights = weights_of(model)
+    return settings.load_base_seconds + (weights.file + weights.projector_file) / settings.load_bytes_per_second
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """Which cards and how much on them."""
+
+    options: RunnerOptions
+    run: RunOptions
+    chosen: tuple[int, ...]
+    placement: Placement
+    estimated: Reported | None = None
+    single: bool = False
+    """llama-server is held to one of several cards."""
+
+
+def _decide(
+    request: EngineRequest, runners: Sequence[Runner], cards: EngineCards, settings: EngineSettings
+) -> _Decision | None:
+    """Choose cards and layers; None means that a runner must go first."""
+    usable = () if request.options.num_gpu == 0 else cards.indexes
+    available = {card: _accounted_free(card, runners, cards, settings) for card in usable}
+    if settings.era is not Era.LLAMA_SERVER:
+        decision = _older(request, runners, available, settings)
+        if decision is not None:
+            _check_cards(decision.placement, {card: cards.free_bytes(card) for card in decision.chosen})
+        return decision
+    chosen, options, single = _select(request, available, settings)
+    run = _run_options(request.model, options, settings)
+    if runners and chosen and not _preflight(request.model, options, run, [available[card] for card in chosen]):
+        return None
+    placement = _placement(request.model, options, run, chosen, cards, settings)
+    return _Decision(options, run, chosen, placement, single=single)
 
 
 def _accounted_free(card: int, runners: Sequence[Runner], cards: EngineCards, settings: EngineSettings) -> int:
@@ -245,7 +268,7 @@ def _placement(
 
 def _older(
     request: EngineRequest, runners: Sequence[Runner], available: dict[int, int], settings: EngineSettings
-) -> tuple[RunOptions, tuple[int, ...], Reported | None, Placement] | None:
+) -> _Decision | None:
     """Look for the fewest cards that take everything; with nobody loaded, take what fits."""
     slots = _slots(request.model, settings)
     choices = [slots, 1] if settings.parallel_is_automatic and slots > 1 else [slots]
@@ -257,13 +280,13 @@ def _older(
         for group in groups or [tuple(sorted(order))]:
             claim, placement = _try(request, run, group, available, settings)
             if placement.complete:
-                return run, group, claim, placement
+                return _Decision(request.options, run, group, placement, claim)
     run = _run_options(request.model, request.options, settings, choices[-1])
     if runners and available and request.options.num_gpu < 0:
         return None
     group = tuple(sorted(order))
     claim, placement = _try(request, run, group, available, settings)
-    return run, group if placement.cards else (), claim, placement
+    return _Decision(request.options, run, group if placement.cards else (), placement, claim)
 
 
 def _try(

@@ -95,53 +95,48 @@ def _integer(options: Mapping[str, object], name: str) -> int | None:
     return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def read_options(
-    requested: Mapping[str, object],
-    modelfile: Mapping[str, object],
-    *,
-    default_context: int,
-    default_is_automatic: bool,
-    trained_context: int | None,
-    vision: bool,
-    embedding: bool,
-    context_shift: bool = True,
-) -> RunnerOptions:
-    """Merge defaults, Modelfile and request, in that order of strength.
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What applies where neither the request nor the Modelfile says anything, and the limits of the model."""
 
-    Args:
-        requested: options of the request.
-        modelfile: PARAMETER lines.
-        default_context: context when neither says one.
-        default_is_automatic: nobody set that default, so that the server may change it.
-        trained_context: the most a model takes; None before v0.9.3, which did not limit it.
-        vision: the model sees, and needs at least 2048.
-        embedding: the model only embeds, and gets its context as one batch.
-        context_shift: what the request's `shift` comes to.
+    context: int
+    context_is_automatic: bool
+    """Nobody set that default, so that the server may change it."""
+    trained_context: int | None
+    """The most a model takes; None before v0.9.3, which did not limit it."""
+    vision: bool
+    """The model sees, and needs at least 2048."""
+    embedding: bool
+    """The model only embeds, and gets its context as one batch."""
+    context_shift: bool = True
+
+
+def read_options(requested: Mapping[str, object], modelfile: Mapping[str, object], defaults: Defaults) -> RunnerOptions:
+    """Merge defaults, Modelfile and request, in that order of strength.
 
     Raises:
         OptionError: a known option has the wrong type.
     """
     check_types(requested)
     merged = {**modelfile, **{name: value for name, value in requested.items() if value is not None}}
-    context = _integer(merged, "num_ctx")
-    automatic = context is None and default_is_automatic
-    context = max(_MINIMUM_CONTEXT, default_context if context is None else context)
-    if vision:
+    asked = _integer(merged, "num_ctx")
+    context = max(_MINIMUM_CONTEXT, defaults.context if asked is None else asked)
+    if defaults.vision:
         context = max(context, _MINIMUM_VISION_CONTEXT)
-    if trained_context is not None:
-        context = min(context, trained_context)
+    if defaults.trained_context is not None:
+        context = min(context, defaults.trained_context)
     batch = _integer(merged, "num_batch")
     gpu = _integer(merged, "num_gpu")
     mmap = merged.get("use_mmap")
     return RunnerOptions(
         num_ctx=context,
-        num_ctx_auto=automatic,
-        num_batch=batch if batch is not None else (min(2048, context) if embedding else 512),
-        num_batch_auto=batch is None and not embedding,
+        num_ctx_auto=asked is None and defaults.context_is_automatic,
+        num_batch=batch if batch is not None else (min(2048, context) if defaults.embedding else 512),
+        num_batch_auto=batch is None and not defaults.embedding,
         num_gpu=-1 if gpu is None else gpu,
         main_gpu=_integer(merged, "main_gpu"),
         use_mmap=mmap if isinstance(mmap, bool) else None,
         num_thread=_integer(merged, "num_thread") or 0,
         draft_num_predict=_integer(merged, "draft_num_predict"),
-        context_shift=context_shift,
+        context_shift=defaults.context_shift,
     )

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from gpudesk.domain.engine import Era
 from gpudesk.sim.cards import GIBIBYTE
 from gpudesk.sim.engine_memory import (
-    CONTEXT_BYTES,
     RunOptions,
     compute_bytes,
     context_bytes,
@@ -82,17 +81,17 @@ class Placement:
         return bool(self.cards) and self.layers_on_cards >= self.layer_count
 
 
-def _shares(layers: int, free: Sequence[int]) -> list[int]:
+def _ranges(first: int, layers: int, cards: Sequence[int], free: Sequence[int]) -> list[tuple[int, range]]:
     """Split layers over cards in proportion to their free memory, as llama.cpp's layer split does."""
     total = sum(free) or 1
-    shares: list[int] = []
-    given, seen = 0, 0
-    for part in free:
+    found: list[tuple[int, range]] = []
+    start, seen = first, 0
+    for card, part in zip(cards, free, strict=True):
         seen += part
-        upto = round(layers * seen / total)
-        shares.append(upto - given)
-        given = upto
-    return shares
+        end = first + round(layers * seen / total)
+        found.append((card, range(start, end)))
+        start = end
+    return found
 
 
 def place(
@@ -114,10 +113,7 @@ def place(
     first = count - layers
     compute = compute_bytes(shape, options)
     found: list[CardBytes] = []
-    start = first
-    for position, (card, share) in enumerate(zip(cards, _shares(layers, free), strict=True)):
-        mine = range(start, start + share)
-        start += share
+    for position, (card, mine) in enumerate(_ranges(first, layers, cards, free)):
         blocks = [layer for layer in mine if layer < shape.block_count]
         found.append(
             CardBytes(
@@ -125,7 +121,7 @@ def place(
                 weights=sum(sizes[layer] for layer in mine),
                 kv_full=sum(kv[layer] for layer in blocks if shape.sees_everything(layer)),
                 kv_sliding=sum(kv[layer] for layer in blocks if not shape.sees_everything(layer)),
-                compute=compute if share else compute // 4,
+                compute=compute if mine else compute // 4,
                 projector=weights.projector if position == 0 and projector_on_card else 0,
                 draft=draft_bytes_of(model) if position == 0 and layers else 0,
                 context=context_bytes(model),
@@ -189,8 +185,3 @@ def predicted_bytes(model: SimulatedModel, context_total: int) -> int:
     return (
         weights_of(model).file + 2 * shape.block_count * max(1, shape.listed_head_count_kv) * head * context_total * 2
     )
-
-
-def minimum_bytes() -> int:
-    """Return the memory a card must have free for the server to use it at all (ollama ml/device.go:359)."""
-    return CONTEXT_BYTES

@@ -23,6 +23,7 @@ RECOVERY_SECONDS = 0.25
 """First look whether the card's memory came back (sched.go:1441); the simulated driver is never late."""
 PIECES = 32
 """In how many pieces an answer arrives; a real one comes token by token."""
+OUT_OF_MEMORY = "an error was encountered while running the model: CUDA error: out of memory"
 RUNNER_GONE = "an error was encountered while running the model: unexpected EOF"
 
 
@@ -169,6 +170,15 @@ class Residents:
         for request in [*runner.running, *runner.backlog]:
             self.fail(request, EngineError(500, RUNNER_GONE))
             self.end(runner, request)
+        self.changed()
+
+    def run_out_of_memory(self, runner: Runner) -> None:
+        """Let a generation fail for want of memory: every runner goes, pinned or not (sched.go:1632)."""
+        for request in [*runner.running, *runner.backlog]:
+            self.fail(request, EngineError(500, OUT_OF_MEMORY))
+            self.end(runner, request)
+        for other in list(self.runners.values()):
+            self.mark(other)
         self.changed()
 
     def kill(self, runner: Runner) -> None:

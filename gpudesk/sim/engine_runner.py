@@ -69,7 +69,6 @@ class EngineRequest:
     timer: Timer | None = None
     runner: Runner | None = None
     out_of_memory_retried: bool = False
-    predicted_context: int = 0
 
     @property
     def over(self) -> bool:

@@ -306,6 +306,11 @@ class Scheduler:
         with self._clock.changed:
             self.residents.crash(runner)
 
+    def run_out_of_memory(self, runner: Runner) -> None:
+        """Let a runner's generations fail for want of memory on the card."""
+        with self._clock.changed:
+            self.residents.run_out_of_memory(runner)
+
     def close(self) -> None:
         """End everything, as the server does when it is told to stop."""
         with self._clock.changed:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from gpudesk.sim.engine_options import OptionError, RunnerOptions, read_options
+from gpudesk.sim.engine_options import Defaults, OptionError, RunnerOptions, read_options
 from gpudesk.sim.engine_runner import EngineError, EngineRequest, RequestState
 from gpudesk.sim.ollama_bodies import keep_alive_of, read_body
 from gpudesk.sim.ollama_http import ClientGoneError
@@ -38,20 +38,18 @@ def options_for(server: OllamaServer, model: SimulatedModel, body: dict[str, Any
         EngineError: 500, an option has the wrong type (ollama api/types.go:1004).
     """
     settings = server.settings
-    default = settings.default_context(sum(server.cards.total_bytes(card) for card in server.cards.indexes))
-    shift = body.get("shift")
     newest = settings.version_key >= (0, 30, 0)
+    shift = body.get("shift")
+    defaults = Defaults(
+        context=settings.default_context(sum(server.cards.total_bytes(card) for card in server.cards.indexes)),
+        context_is_automatic=settings.context_length <= 0,
+        trained_context=model.shape.context_length if settings.version_key >= (0, 9, 3) else None,
+        vision=model.can("vision") and settings.version_key >= (0, 6, 4),
+        embedding=not model.can("completion") and newest,
+        context_shift=shift if isinstance(shift, bool) and newest else model.shape.architecture != "deepseek2",
+    )
     try:
-        return read_options(
-            body.get("options") or {},
-            model.parameter_values,
-            default_context=default,
-            default_is_automatic=settings.context_length <= 0,
-            trained_context=model.shape.context_length if settings.version_key >= (0, 9, 3) else None,
-            vision=model.can("vision") and settings.version_key >= (0, 6, 4),
-            embedding=not model.can("completion") and newest,
-            context_shift=shift if isinstance(shift, bool) and newest else model.shape.architecture != "deepseek2",
-        )
+        return read_options(body.get("options") or {}, model.parameter_values, defaults)
     except OptionError as error:
         raise EngineError(500, str(error)) from error
 

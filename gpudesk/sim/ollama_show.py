@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from gpudesk.sim.engine_settings import EngineSettings
-    from gpudesk.sim.models import SimulatedModel
+    from gpudesk.sim.models import Shape, SimulatedModel
 
 _FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7, "Q3_K_M": 12, "Q4_K_S": 14, "Q4_K_M": 15, "Q5_K_M": 17,
                "Q6_K": 18, "BF16": 32, "MXFP4": 38}  # fmt: skip
@@ -50,38 +50,50 @@ def details(model: SimulatedModel, *, parent: bool = True) -> dict[str, Any]:
 def model_info(model: SimulatedModel, *, verbose: bool) -> dict[str, Any]:
     """Return the GGUF metadata: `general.name` and the chat template left out, arrays null unless verbose."""
     shape = model.shape
-    prefix = shape.architecture
     info: dict[str, Any] = {
-        "general.architecture": prefix,
+        "general.architecture": shape.architecture,
         "general.file_type": _FILE_TYPES.get(model.quantization, 15),
         "general.parameter_count": weights_of(model).parameter_count,
         "general.quantization_version": 2,
         "general.type": "model",
     }
+    own = _dimensions(shape)
+    if shape.projector is not None and shape.projector.embedded:
+        own |= {f"vision.{name}": value for name, value in projector_info(model).items()}
+    info |= {f"{shape.architecture}.{name}": value for name, value in own.items() if value is not None}
+    count = shape.vocabulary // 64
+    info |= {
+        "tokenizer.ggml.model": "gpt2" if shape.causal else "bert",
+        "tokenizer.ggml.merges": [f"t {number}" for number in range(count)] if verbose else None,
+        "tokenizer.ggml.tokens": [f"token{number}" for number in range(count)] if verbose else None,
+        "tokenizer.ggml.token_type": [1] * count if verbose else None,
+    }
+    return dict(sorted(info.items()))
+
+
+def _dimensions(shape: Shape) -> dict[str, Any]:
+    """Return the keys below the architecture's name; None is a key the file does not have."""
     own: dict[str, Any] = {
         "block_count": shape.block_count,
         "context_length": shape.context_length,
         "embedding_length": shape.embedding_length,
         "feed_forward_length": shape.feed_forward_length,
         "attention.head_count": shape.head_count,
-        "attention.head_count_kv": shape.listed_head_count_kv,
+        "attention.head_count_kv": shape.listed_head_count_kv if shape.causal else None,
+        "attention.causal": None if shape.causal else False,
         "attention.key_length": shape.key_length,
         "attention.value_length": shape.value_length or shape.key_length,
         "attention.layer_norm_rms_epsilon": 1e-06,
+        "attention.sliding_window": shape.sliding_window,
         "rope.dimension_count": shape.rope_dimension_count,
         "rope.freq_base": 1000000,
         "vocab_size": shape.vocabulary,
         "pooling_type": shape.pooling_type,
-        "attention.sliding_window": shape.sliding_window,
     }
-    if not shape.causal:
-        own["attention.causal"] = False
-        del own["attention.head_count_kv"]
     if shape.kv_lora_rank:
-        rope = shape.rope_dimension_count or 64
         own |= {
             "attention.kv_lora_rank": shape.kv_lora_rank,
-            "attention.key_length": shape.kv_lora_rank + rope,
+            "attention.key_length": shape.kv_lora_rank + (shape.rope_dimension_count or 64),
             "attention.value_length": shape.kv_lora_rank,
             "attention.key_length_mla": shape.key_size,
             "attention.value_length_mla": shape.value_size,
@@ -93,17 +105,7 @@ def model_info(model: SimulatedModel, *, verbose: bool) -> dict[str, Any]:
             "expert_used_count": shape.expert_used_count,
             "expert_feed_forward_length": shape.expert_feed_forward_length,
         }
-    if shape.projector is not None and shape.projector.embedded:
-        own |= {f"vision.{name}": value for name, value in projector_info(model).items()}
-    info |= {f"{prefix}.{name}": value for name, value in own.items() if value is not None}
-    count = shape.vocabulary // 64 if verbose else 0
-    info |= {
-        "tokenizer.ggml.model": "gpt2" if shape.causal else "bert",
-        "tokenizer.ggml.merges": [f"t {number}" for number in range(count)] if verbose else None,
-        "tokenizer.ggml.tokens": [f"token{number}" for number in range(count)] if verbose else None,
-        "tokenizer.ggml.token_type": [1] * count if verbose else None,
-    }
-    return dict(sorted(info.items()))
+    return own
 
 
 def projector_info(model: SimulatedModel) -> dict[str, Any]:

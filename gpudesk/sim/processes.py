@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -57,8 +58,6 @@ class SimulatedProcessTable:
         opens_card: bool | None = True,
     ) -> int:
         """Start a process and return its number; numbers rise and are not used again by themselves."""
-        from datetime import timedelta
-
         with self._lock:
             if pid is None:
                 self._next_pid += 7
@@ -122,8 +121,6 @@ class SimulatedProcessTable:
 
     def describe(self, pid: int) -> RawProcess | None:
         """Look at one process; None when there is none."""
-        from dataclasses import replace
-
         entry = self._visible(pid)
         return None if entry is None else replace(entry.raw, memory_resident_bytes=entry.resident_bytes)
 

@@ -124,8 +124,8 @@ def server_dies(stage: Stage) -> None:
     """A swap begins, the server dies during the load, and is back after twenty seconds with nothing loaded."""
     stage.desktop()
     stage.enliven()
-    stage.loaded(CHAT, keep_alive=-1, num_ctx=8192)
     stage.loaded(EMBED, keep_alive=-1)
+    stage.loaded(CHAT, keep_alive=-1, num_ctx=8192)
     stage.at(8, lambda: stage.server.scheduler.expire(_model(stage, CHAT)))
     stage.at(9, lambda: stage.ask("gemma3:12b", num_ctx=8192, keep_alive=-1))
     stage.at(11, stage.server.stop_soon)

@@ -180,6 +180,22 @@ def test_a_crash_ends_running_requests_with_an_error() -> None:
     assert request.error.status == 500
 
 
+def test_out_of_memory_while_running_costs_everybody_everything() -> None:
+    engine = Engine()
+    engine.load(EMBED, keep_alive=-1)
+    engine.load(COMPLETE, keep_alive=-1)
+    engine.load(CHAT, keep_alive=-1)
+    busy, failed = engine.ask(COMPLETE, tokens=10), engine.ask(CHAT, tokens=50)
+    engine.step(5)
+    engine.scheduler.run_out_of_memory(engine.runner(CHAT))
+    assert failed.error is not None
+    assert "out of memory" in failed.error.text
+    assert engine.names == [COMPLETE], "who is busy goes after its request"
+    engine.step(6)
+    assert busy.state is RequestState.DONE
+    assert engine.names == []
+
+
 def test_a_second_name_of_the_same_file_shares_runner_and_timer_under_the_first_name() -> None:
     engine = Engine(context_length=8192)
     engine.load(CHAT, keep_alive=-1)
