@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _steady_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in [name for name in os.environ if name.startswith("TEXTUAL")]:
+    for name in [name for name in os.environ if name.startswith("TEXTUAL") and "SNAPSHOT" not in name]:
         monkeypatch.delenv(name)
     for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM"):
         monkeypatch.delenv(name, raising=False)
