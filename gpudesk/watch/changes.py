@@ -77,6 +77,17 @@ def with_events(events: tuple[Event, ...], comparison: Comparison, limit: int) -
     return (*events, *comparison.events)[-limit:]
 
 
+def news(told: tuple[Event, ...], events: tuple[Event, ...]) -> tuple[Event, ...]:
+    """Return what has to be told to somebody who was told `told` before and goes on telling line by line.
+
+    An event that replaced an earlier one is news. The last one told may be gone, so it cannot serve as a mark.
+    """
+    if events is told:
+        return ()
+    known = set(told)
+    return tuple(event for event in events if event not in known)
+
+
 def compare(before: Desk, after: Desk, memory: Memory) -> Comparison:
     """Return what happened between two desks, given what is remembered of those before."""
     events: list[Event] = []

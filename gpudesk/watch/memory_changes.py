@@ -24,7 +24,7 @@ LEAST_RATIO = 0.01
 """Share of the card below which nothing is told, on cards where that is more than `LEAST_BYTES`."""
 GROWTH_RATIO = 0.5
 """A process already told of must change by this share of what was told."""
-SETTLED_SECONDS = 2.0
+SETTLED_SECONDS = 4.0
 PATIENCE_SECONDS = 10.0
 """A figure that never settles is told after this long."""
 MOVING_BYTES = 32 * MEBIBYTE

@@ -6,7 +6,7 @@ import pytest
 
 from gpudesk.domain.event import EventKind, Severity
 from gpudesk.errors import FailureKind
-from gpudesk.watch.changes import changes
+from gpudesk.watch.changes import changes, news
 from gpudesk.watch.store import EVENT_LIMIT
 from tests.watch.build import (
     ENGINE,
@@ -343,6 +343,17 @@ def test_events_are_bounded_and_the_newest_stay() -> None:
         watch.engine(at, model(f"m{turn}", timer(at + 300, at=at)))
     assert len(watch.desk.events) == EVENT_LIMIT
     assert watch.desk.events[-1].subject == f"m{EVENT_LIMIT + 19}"
+
+
+def test_news_are_new_and_revised_events_and_never_old_ones() -> None:
+    watch = started(model(CHAT, forever()), model("third", forever()))
+    watch.engine(5, model("third", forever(), context_length=8192), model(CHAT, forever()))
+    watch.engine(30, model("third", forever(), context_length=8192))
+    told = watch.desk.events
+    assert news((), told) == told
+    assert news(told, told) == ()
+    watch.engine(35, model("third", forever(), context_length=8192), model(OTHER, forever()))
+    assert [event.kind for event in news(told, watch.desk.events)] == [EventKind.EVICTED, EventKind.LOADED]
 
 
 def test_the_same_name_twice_is_one_model() -> None:

@@ -38,7 +38,7 @@ def test_a_process_that_ends_releases_all_it_was_told_to_hold() -> None:
 
 def test_a_process_that_shrinks_says_what_it_still_holds() -> None:
     watch = started((7, 6 * GIB))
-    for second in range(1, 5):
+    for second in range(1, 8):
         watch.cards(second, card(0, (7, 2 * GIB)))
     assert messages(watch.told) == ["program 7 released 4.0 GiB on card 0, now holds 2.0 GiB"]
 
@@ -105,7 +105,7 @@ def test_a_pid_used_again_is_another_process() -> None:
     watch = started((7, 6 * GIB))
     watch.cards(1, card(0, (7, 3 * GIB)))
     watch.processes(1.1, process(7, "second", started=1))
-    for second in range(2, 6):
+    for second in range(2, 8):
         watch.cards(second, card(0, (7, 3 * GIB)))
     assert messages(watch.told) == ["program 7 released 6.0 GiB on card 0", "second took 3.0 GiB on card 0"]
 
