@@ -62,6 +62,7 @@ class Workload:
 
     def _start_processes(self, url: str, pause: Path) -> list[tuple[int, int, int]]:
         listed: list[tuple[int, int, int]] = []
+        self._idle(pause, ["ollama", "serve"])
         with httpx.Client(base_url=url, trust_env=False, timeout=20) as client:
             loaded = client.get("/api/ps").json()["models"]
             self.loaded = [model["name"] for model in loaded]
