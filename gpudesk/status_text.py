@@ -87,6 +87,13 @@ def _cards(desk: Desk, style: Style) -> list[str]:
     return lines
 
 
+def _held_bytes(state: CardState) -> int | None:
+    """Return what is not free, the driver's reserve included, so that held and free make the total."""
+    if state.free_bytes is None or state.card.memory_total_bytes is None:
+        return state.card.memory_used_bytes
+    return state.card.memory_total_bytes - state.free_bytes
+
+
 def _card(state: CardState, style: Style) -> list[str]:
     card = state.card
     free = state.free_bytes if state.free_bytes is not None else card.memory_free_bytes
@@ -94,7 +101,7 @@ def _card(state: CardState, style: Style) -> list[str]:
     if card.error is not None:
         return [heading, style.alarm(f"  not read: {card.error}")]
     memory = [
-        f"{gibibytes(card.memory_used_bytes, unit=False)} of {gibibytes(card.memory_total_bytes)} used",
+        f"{gibibytes(_held_bytes(state), unit=False)} of {gibibytes(card.memory_total_bytes)} held",
         f"{gibibytes(free)} free",
     ]
     if style.reserve_bytes:
@@ -279,7 +286,7 @@ def change_line(desk: Desk, style: Style) -> str:
         parts.append(
             f"card {card.index}: not read"
             if card.error is not None
-            else f"card {card.index}: {gibibytes(card.memory_used_bytes, unit=False)}/"
+            else f"card {card.index}: {gibibytes(_held_bytes(state), unit=False)}/"
             f"{gibibytes(card.memory_total_bytes)} {percent(card.utilization_ratio)} "
             f"{celsius(card.temperature_celsius)} {watts(card.power_draw_watts)}"
         )

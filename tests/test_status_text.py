@@ -94,7 +94,7 @@ def test_the_banner_and_own_problems_are_shown() -> None:
 
 def test_one_line_for_the_watch() -> None:
     assert change_line(desks.one_card(), Style()) == (
-        "2026-03-02T09:30:00Z | card 0: 17.0/24.0 GiB 43 % 61 C 210 W | qwen3:14b 9.8 GiB 100 % GPU 4m 32s | "
+        "2026-03-02T09:30:00Z | card 0: 18.0/24.0 GiB 43 % 61 C 210 W | qwen3:14b 9.8 GiB 100 % GPU 4m 32s | "
         "qwen2.5-coder:1.5b-base 1.5 GiB 100 % GPU forever | nomic-embed-text:latest 0.5 GiB 100 % GPU stopping"
     )
     assert change_line(desks.two_cards(), Style()).count("not read") == 1

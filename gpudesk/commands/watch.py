@@ -14,7 +14,6 @@ from gpudesk.status_text import change_line, event_line
 from gpudesk.workstation import NothingFoundError, Workstation, found_in, is_settled
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from types import FrameType
 
     from gpudesk.domain.desk import Desk
@@ -83,28 +82,22 @@ def _wait_for_first(feed: DeskFeed, workstation: Workstation, stopped: threading
 def _print_until(
     feed: DeskFeed, workstation: Workstation, out: TextIO, stopped: threading.Event, *, as_json: bool
 ) -> None:
+    from gpudesk.watch.changes import news
+
     style = style_for(out, workstation, os.environ)
-    seen: Event | None = None
+    told: tuple[Event, ...] = ()
     while True:
         desk = feed.desk
         if as_json:
             out.write(_json_line(desk, workstation) + "\n")
         else:
-            for event in new_events(desk.events, seen):
+            for event in news(told, desk.events):
                 out.write(event_line(event, style) + "\n")
             out.write(change_line(desk, style) + "\n")
-        seen = desk.events[-1] if desk.events else seen
+        told = desk.events
         out.flush()
         if stopped.wait(workstation.settings.interval_seconds):
             return
-
-
-def new_events(events: Sequence[Event], seen: Event | None) -> Sequence[Event]:
-    """Return the events after the one seen last; all of them when that one has already been dropped."""
-    for number in range(len(events) - 1, -1, -1):
-        if events[number] is seen or events[number] == seen:
-            return events[number + 1 :]
-    return events
 
 
 def _json_line(desk: Desk, workstation: Workstation) -> str:

@@ -65,7 +65,7 @@ def shown(station: Workstation, *, as_json: bool = False) -> tuple[int, str]:
 def test_cards_and_engine() -> None:
     code, text = shown(workstation(CARDS, EngineSample(URL, version="0.12.6")))
     assert code == ExitCode.OK
-    assert text.startswith("card 0: RTX\n  4.0 of 24.0 GiB used, 20.0 GiB free")
+    assert text.startswith("card 0: RTX\n  4.0 of 24.0 GiB held, 20.0 GiB free")
     assert f"engine ollama 0.12.6 at {URL}\n" in text
     assert "no model is loaded" in text
 

@@ -1,19 +1,54 @@
 from __future__ import annotations
 
+import io
+import threading
 from dataclasses import replace
+from typing import cast
 
-from gpudesk.commands.watch import new_events
+from gpudesk.clock import SYSTEM_CLOCK
+from gpudesk.commands import watch
+from gpudesk.config import Settings
+from gpudesk.domain.desk import Desk
+from gpudesk.domain.event import Event, EventKind
+from gpudesk.watch.feed import DeskFeed
+from gpudesk.workstation import Workstation
 from tests import desks
 
-EVENTS = tuple(replace(desks.spilled().events[0], subject=f"model {number}") for number in range(5))
+FIRST = desks.spilled()
+EVENTS = tuple(replace(FIRST.events[0], subject=name, message=f"{name} came") for name in ("one", "two", "three"))
 
 
-def test_events_are_printed_once() -> None:
-    assert new_events(EVENTS, None) == EVENTS
-    assert new_events(EVENTS, EVENTS[2]) == EVENTS[3:]
-    assert new_events(EVENTS, EVENTS[-1]) == ()
-    assert new_events((), EVENTS[0]) == ()
+class Feed:
+    """Shows one desk after the other, then asks to stop."""
+
+    def __init__(self, shown: list[Desk], stopped: threading.Event) -> None:
+        self._shown = shown
+        self._stopped = stopped
+
+    @property
+    def desk(self) -> Desk:
+        if len(self._shown) == 1:
+            self._stopped.set()
+        return self._shown.pop(0)
 
 
-def test_events_whose_predecessor_was_dropped_are_all_new() -> None:
-    assert new_events(EVENTS[3:], EVENTS[0]) == EVENTS[3:]
+def printed(*histories: tuple[Event, ...]) -> list[str]:
+    stopped = threading.Event()
+    shown = [replace(FIRST, events=events) for events in histories]
+    out = io.StringIO()
+    workstation = Workstation((), SYSTEM_CLOCK, Settings(interval_seconds=0.001))
+    watch._print_until(cast("DeskFeed", Feed(shown, stopped)), workstation, out, stopped, as_json=False)
+    return [line.split(": ", 1)[1] for line in out.getvalue().splitlines() if " event" in line]
+
+
+def test_each_event_is_printed_once() -> None:
+    assert printed(EVENTS[:1], EVENTS[:2], EVENTS[:2], EVENTS) == ["one came", "two came", "three came"]
+
+
+def test_events_are_not_printed_again_when_old_ones_are_dropped() -> None:
+    assert printed(EVENTS[:2], EVENTS[1:]) == ["one came", "two came", "three came"]
+
+
+def test_a_revised_event_is_printed_and_those_before_it_are_not_repeated() -> None:
+    revised = replace(EVENTS[1], kind=EventKind.EVICTED, message="two was evicted")
+    assert printed(EVENTS[:2], (EVENTS[0], revised)) == ["one came", "two came", "two was evicted"]
