@@ -47,6 +47,8 @@ _LAYOUTS = {24: struct.Struct("=I4xQII"), 32: struct.Struct("=I4xQIIQ"), 16: str
 """Bytes per process to what is in them: pid, padding, memory, GPU instance, compute instance, protected memory."""
 _LONGEST = max(_LAYOUTS)
 _NEWEST_VERSION = 3
+_MAX_INSTANCE = 14
+"""Highest GPU instance id; read with a wrong layout, an id looks like a small pid that nearly always exists."""
 _MAX_GROWTH = 4
 _MAX_JUDGED = 4096
 _MAX_PAUSE_SECONDS = 60.0
@@ -153,6 +155,12 @@ class ProcessLists:
             or not self._is_found(row[0])
         ]
 
+    def _doubtful(self, rows: Iterable[Row], memory_total_bytes: int | None) -> int:
+        """Count the rows that give another layout no credit: the odd ones, and pids that may be instance ids."""
+        rows = list(rows)
+        odd = set(self._odd(rows, memory_total_bytes))
+        return sum(row in odd or row[0] <= _MAX_INSTANCE for row in rows)
+
     def _is_found(self, pid: int) -> bool:
         if pid in self._found:
             return True
@@ -184,7 +192,7 @@ class ProcessLists:
         if count > 1:  # the layouts differ from the second process on
             for stride in _LAYOUTS:
                 rows = _decode(raw, count, stride)
-                candidates.append((len(self._odd(rows, memory_total_bytes)), reading.version, stride, rows))
+                candidates.append((self._doubtful(rows, memory_total_bytes), reading.version, stride, rows))
         for version in range(reading.version - 1, 0, -1):
             try:
                 other_count, other = self._fetch(handle, kind, version)
@@ -194,7 +202,7 @@ class ProcessLists:
                 continue
             stride = 16 if version == 1 else 24
             rows = _decode(other, count, stride)
-            candidates.append((len(self._odd(rows, memory_total_bytes)), version, stride, rows))
+            candidates.append((self._doubtful(rows, memory_total_bytes), version, stride, rows))
         best = min(candidates, key=lambda candidate: candidate[0], default=None)
         if best is None or best[0] >= odd_now:
             return None
