@@ -331,7 +331,7 @@ def test_compute_processes_without_permission_are_said_to_be_unknown() -> None:
 
 
 def test_an_instance_id_is_no_evidence_for_another_layout() -> None:
-    """In a container the driver's pids are unknown here while pid 1 always exists; read 8 bytes off, instance 1 is it."""
+    """In a container the driver's pids are unknown here, but pid 1 exists, which instance 1 looks like."""
     card = busy_card()
     card.slices = [SimulatedSlice(1, "MIG-a", "A100 MIG 1g.5gb", 5 * GIBIBYTE, 2 * GIBIBYTE)]
     card.processes = {pid: SimulatedProcess(pid, GIBIBYTE, slice_index=1) for pid in (818_001, 818_002, 818_003)}
