@@ -22,6 +22,8 @@ FIT_MARGIN_BYTES = 1024 * MEBIBYTE
 OLDER_MARGIN_BYTES = 457 * MEBIBYTE
 """What Ollama before llama-server kept free per card (ollama ml/device.go:359)."""
 
+NOTHING = Parts()
+
 
 @dataclass(frozen=True, slots=True)
 class Burden:
@@ -37,7 +39,7 @@ class Burden:
     """Compute buffer of each used card."""
     overhead_bytes: int | tuple[int, ...] = 0
     """What the process takes on each used card: the same everywhere, or one per card."""
-    first_card: Parts = Parts()
+    first_card: Parts = NOTHING
     """What lies whole on the first used card: projector, draft model, adapters."""
     host_bytes: int = 0
     """What never enters a card: the input embedding."""
@@ -149,7 +151,7 @@ def parts_of(
     compute = burden.compute_bytes
     if partial and burden.compute_partial_bytes is not None:
         compute = burden.compute_partial_bytes
-    found = [Parts()] * cards
+    found = [NOTHING] * cards
     layer = burden.layers_total - sum(counts)
     keeps_experts = layer + experts_on_host
     first = True
@@ -163,7 +165,7 @@ def parts_of(
             if mine < keeps_experts and mine < len(burden.experts):
                 weights -= burden.experts[mine]
         layer += count
-        extra = burden.first_card if first else Parts()
+        extra = burden.first_card if first else NOTHING
         first = False
         found[position] = Parts(
             weights_bytes=weights + extra.weights_bytes,
