@@ -145,6 +145,8 @@ class Wanted:
     name: str
     metadata: ModelMetadata
     options: LoadOptions = LoadOptions()
+    blob_digest: str | None = None
+    """64 hex digits of the weights, by which measured points are found again; None when not known."""
 
 
 @dataclass(frozen=True, slots=True)
