@@ -122,6 +122,8 @@ class CardBudget:
     available_bytes: int
     """Free now, or total less what others hold; the reserve is already taken off."""
     bandwidth_bytes_per_second: float | None = None
+    reserve_bytes: int = 0
+    """What was taken off for the user's reserve, which no engine knows of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,12 @@ class Resident:
     blob_digest: str | None = None
     busy: bool = False
     pinned: bool = False
+    claimed_by_card: tuple[int, ...] | None = None
+    """What the engine itself counts per card; None: taken to be `by_card`."""
+    free_at_load: tuple[int, ...] | None = None
+    """Free memory per card when it was loaded, on which Ollama with llama-server goes on counting; None: unknown."""
+    context_length: int | None = None
+    """Per slot; a request for another context loads it again."""
 
 
 @dataclass(frozen=True, slots=True)
