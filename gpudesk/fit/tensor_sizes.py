@@ -27,6 +27,7 @@ BLOCK_SIZES: dict[str, tuple[int, int]] = {
     "I32": (1, 4),
     "I64": (1, 8),
     "Q1_0": (128, 18),
+    "Q2_0": (64, 18),
     "Q4_0": (32, 18),
     "Q4_1": (32, 20),
     "Q5_0": (32, 22),
@@ -90,6 +91,7 @@ KINDS: dict[int, str] = {
     39: "MXFP4",
     40: "NVFP4",
     41: "Q1_0",
+    42: "Q2_0",
 }
 """`enum ggml_type` (ggml/include/ggml.h) to its name."""
 
