@@ -30,7 +30,7 @@ GROWTH_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class MeasuredLoad:
+class LearnedLoad:
     """A load as it was measured; what it had been calculated to take is somebody else's to add."""
 
     load: str
@@ -64,7 +64,7 @@ class Learning:
         return any(load.samples < STABLE_SAMPLES for load in self.loads.values())
 
 
-def learn(before: Learning, desk: Desk) -> tuple[Learning, tuple[MeasuredLoad, ...]]:
+def learn(before: Learning, desk: Desk) -> tuple[Learning, tuple[LearnedLoad, ...]]:
     """Look at one more desk; return what to remember and every load that has just become certain."""
     driver = desk.source(CARDS)
     if driver is None or driver.failure is not None or driver.last_value_at is None:
@@ -97,7 +97,7 @@ def _is_news(seen: _Watched) -> bool:
     return seen.told_bytes is None or seen.measured_bytes - seen.told_bytes >= GROWTH_BYTES
 
 
-def _measured_load(model: LoadedModel, desk: Desk, at: datetime) -> MeasuredLoad | None:
+def _measured_load(model: LoadedModel, desk: Desk, at: datetime) -> LearnedLoad | None:
     runner, measured = model.runner, model.memory_bytes
     if runner is None or measured is None or measured <= 0 or model.memory_source is not MemorySource.DRIVER:
         return None
@@ -107,7 +107,7 @@ def _measured_load(model: LoadedModel, desk: Desk, at: datetime) -> MeasuredLoad
     if conditions is None:
         return None
     details = next((known for known in desk.details if known.digest == model.digest), None)
-    return MeasuredLoad(
+    return LearnedLoad(
         load=_load_name(model, desk),
         taken_at=at,
         conditions=conditions,

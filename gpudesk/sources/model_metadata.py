@@ -1,0 +1,385 @@
+"""Where the planner's metadata comes from: a file, the details kept on disk, an engine, in this order of cost.
+
+A name needs an engine only where neither the manifests on disk nor the cache know it. What has to be asked is asked
+concurrently, each model once, and kept by digest for the next time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpudesk.errors import FailureKind, GpudeskError, SourceError, UsageError
+from gpudesk.sources.ollama_cache import DetailsCache
+from gpudesk.sources.ollama_show import SHOW_BYTES, details_of, parse_show
+from gpudesk.text import clean
+
+if TYPE_CHECKING:
+    from gpudesk.domain.model import InstalledModel
+    from gpudesk.fit.metadata import ModelMetadata
+    from gpudesk.sources.ollama_client import OllamaClient
+
+AT_ONCE = 4
+"""Models asked for at the same time: each makes the engine read a file's whole header."""
+SHOW_SECONDS = 30.0
+_MANIFEST_BYTES = 1 << 20
+_NEAREST = 3
+_PARAMETERS = ("num_ctx", "num_gpu", "num_batch")
+"""Lines of a modelfile that decide about memory."""
+
+Progress = Callable[[int, int], None]
+"""Told how many models of how many are known."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundModel:
+    """A model that can be planned with."""
+
+    name: str
+    metadata: ModelMetadata
+    digest: str | None = None
+    """The manifest's; None for a file."""
+    blob_digest: str | None = None
+    parameters: Mapping[str, int] = field(default_factory=dict)
+    """`num_ctx` and others, where the modelfile sets them."""
+    capabilities: tuple[str, ...] | None = None
+    adapter_count: int = 0
+    """LoRA adapters whose tensors nobody told."""
+    has_draft: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A name with what identifies its content."""
+
+    name: str
+    digest: str
+    engine_url: str | None = None
+    blob_path: Path | None = None
+
+
+class ModelMetadataSource:
+    """Metadata by name or path. Made by `build`; may be used once or many times."""
+
+    def __init__(
+        self,
+        clients: Sequence[OllamaClient] = (),
+        *,
+        cache_directory: Path | None = None,
+        models_directories: Sequence[Path] = (),
+    ) -> None:
+        self._clients = {client.url: client for client in clients}
+        self._cache = DetailsCache(cache_directory)
+        self._models_directories = tuple(models_directories)
+
+    def find(
+        self,
+        words: Sequence[str],
+        installed: Sequence[InstalledModel] | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[FoundModel, ...]:
+        """Return one model per word, in their order.
+
+        Args:
+            words: names as an engine lists them, `.gguf` files, or `.json` files with a reply of `/api/show`.
+            installed: what the engines have, where that is known already.
+            progress: told while models are being asked for.
+
+        Raises:
+            UsageError: a name that is not installed; the nearest ones are told.
+            SourceError: nobody could tell about a name, or a file cannot be read.
+        """
+        files = {word: read_file(Path(word)) for word in dict.fromkeys(words) if is_file_word(word)}
+        named: dict[str, _Named] = {}
+        listing = installed
+        for word in dict.fromkeys(words):
+            if word in files:
+                continue
+            known = None if listing is not None else self._on_disk(word)
+            if known is None:
+                listing = self._listing() if listing is None else listing
+                known = _among(word, listing, asked=bool(self._clients))
+            named[word] = known
+        found, failures = self._known(list(named.values()), progress)
+        for failure in failures.values():
+            raise failure
+        return tuple(files[word] if word in files else found[named[word].digest, named[word].name] for word in words)
+
+    def find_all(
+        self, installed: Sequence[InstalledModel], progress: Progress | None = None
+    ) -> tuple[tuple[FoundModel, ...], tuple[str, ...]]:
+        """Return every installed model that can be planned with, and in words why others cannot."""
+        named = [
+            _Named(model.name, model.digest, model.engine_url)
+            for model in installed
+            if model.digest is not None and model.remote_host is None
+        ]
+        found, failures = self._known(named, progress)
+        models = tuple(found[each.digest, each.name] for each in named if (each.digest, each.name) in found)
+        return models, tuple(f"{name}: {error.message}" for (_, name), error in failures.items())
+
+    def listing(self) -> tuple[InstalledModel, ...]:
+        """Return what the engines have installed.
+
+        Raises:
+            SourceError: no engine answered.
+        """
+        return self._listing()
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        for client in self._clients.values():
+            client.close()
+
+    def _on_disk(self, word: str) -> _Named | None:
+        """Return a name by its manifest in a models folder of this computer."""
+        for directory in self._models_directories:
+            path = _manifest_path(directory, word)
+            if path is None:
+                continue
+            try:
+                with path.open("rb") as file:
+                    content = file.read(_MANIFEST_BYTES + 1)
+            except (OSError, ValueError):
+                continue
+            blob = _weights_blob(content)
+            if blob is not None:
+                return _Named(
+                    _with_tag(word), sha256(content).hexdigest(), None, directory / "blobs" / f"sha256-{blob}"
+                )
+        return None
+
+    def _listing(self) -> tuple[InstalledModel, ...]:
+        from gpudesk.sources.ollama_wire import parse_tags
+
+        models: list[InstalledModel] = []
+        failure: SourceError | None = None
+        answered = False
+        for url, client in self._clients.items():
+            try:
+                answer = client.get("/api/tags")
+                models += parse_tags(answer.body, url).models
+                answered = True
+            except SourceError as error:
+                failure = failure or error
+        if answered:
+            return tuple(models)
+        hint = "Start the engine, or name a .gguf file or a saved reply of /api/show"
+        if failure is not None:
+            raise SourceError(failure.kind, failure.message, failure.hint or hint)
+        raise SourceError(FailureKind.MISSING, "no engine to ask and no models on this disk", hint)
+
+    def _known(
+        self, named: Sequence[_Named], progress: Progress | None
+    ) -> tuple[dict[tuple[str, str], FoundModel], dict[tuple[str, str], GpudeskError]]:
+        """Return what could be told of each, by digest and name, and why not of the others."""
+        found: dict[tuple[str, str], FoundModel] = {}
+        failures: dict[tuple[str, str], GpudeskError] = {}
+        missing: dict[str, list[_Named]] = {}
+        for each in named:
+            reduced = self._cache.metadata(each.digest)
+            if reduced is None:
+                missing.setdefault(each.digest, []).append(each)
+            else:
+                _take(each, reduced, found, failures)
+        done = len(named) - sum(len(group) for group in missing.values())
+        for group, outcome in self._asked(list(missing.values())):
+            for each in group:
+                if isinstance(outcome, GpudeskError):
+                    failures[each.digest, each.name] = outcome
+                elif isinstance(outcome, FoundModel):
+                    found[each.digest, each.name] = replace(outcome, name=each.name)
+                else:
+                    _take(each, outcome, found, failures)
+            done += len(group)
+            if progress is not None:
+                progress(done, len(named))
+        return found, failures
+
+    def _asked(
+        self, groups: Sequence[list[_Named]]
+    ) -> Iterator[tuple[list[_Named], dict[str, Any] | FoundModel | GpudeskError]]:
+        """Ask for one model of each group (same digest), a few at a time, and tell in the groups' order."""
+        if len(groups) < 2:
+            yield from ((group, self._ask(group[0])) for group in groups)
+            return
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="gpudesk show") as pool:
+            yield from zip(groups, pool.map(lambda group: self._ask(group[0]), groups), strict=True)
+
+    def _ask(self, named: _Named) -> dict[str, Any] | FoundModel | GpudeskError:
+        """Ask the engine, and read the header of the file itself where no engine answers."""
+        failure: GpudeskError = SourceError(FailureKind.MISSING, f"nobody to ask about {named.name}")
+        for url, client in self._clients.items():
+            if named.engine_url not in (None, url):
+                continue
+            try:
+                return self._show(client, named)
+            except SourceError as error:
+                failure = error
+        if named.blob_path is not None:
+            try:
+                return replace(
+                    read_file(named.blob_path), digest=named.digest, blob_digest=named.blob_path.name[len("sha256-") :]
+                )
+            except GpudeskError as error:
+                failure = error
+        return failure
+
+    def _show(self, client: OllamaClient, named: _Named) -> dict[str, Any]:
+        body = json.dumps({"model": named.name, "verbose": True}).encode()
+        answer = client.post("/api/show", body, timeout_seconds=SHOW_SECONDS, max_body_bytes=SHOW_BYTES)
+        reduced = parse_show(answer.body, f"{client.url}/api/show")
+        self._cache.store(details_of(named.digest, reduced), reduced)
+        return reduced
+
+
+def is_file_word(word: str) -> bool:
+    """Tell whether a word means a file: by its ending, or because it is a path to one."""
+    lowered = word.lower()
+    return lowered.endswith((".gguf", ".json")) or (("/" in word or "\\" in word) and Path(word).is_file())
+
+
+def read_file(path: Path) -> FoundModel:
+    """Read a `.gguf` file's header, or a saved reply of `/api/show`.
+
+    Raises:
+        SourceError: it cannot be read, or is neither.
+    """
+    if path.suffix.lower() == ".json":
+        return _saved_reply(path)
+    from gpudesk.sources.gguf_files import read_model
+
+    metadata = read_model(path)
+    return FoundModel(clean(path.name), metadata)
+
+
+def _saved_reply(path: Path) -> FoundModel:
+    try:
+        with path.open("rb") as file:
+            body = file.read(SHOW_BYTES + 1)
+    except OSError as error:
+        raise SourceError(FailureKind.MISSING, f"{path} cannot be read: {error.strerror or error}") from error
+    if len(body) > SHOW_BYTES:
+        raise SourceError(FailureKind.INVALID, f"{path} is larger than any reply of /api/show")
+    reduced = parse_show(body, str(path))
+    return _found(clean(path.stem), None, reduced)
+
+
+def _take(
+    each: _Named,
+    reduced: dict[str, Any],
+    found: dict[tuple[str, str], FoundModel],
+    failures: dict[tuple[str, str], GpudeskError],
+) -> None:
+    try:
+        found[each.digest, each.name] = _found(each.name, each.digest, reduced)
+    except GpudeskError as error:
+        failures[each.digest, each.name] = error
+
+
+def _found(name: str, digest: str | None, reduced: dict[str, Any]) -> FoundModel:
+    """Make a planner's model of what `/api/show` told.
+
+    Raises:
+        GpudeskError: the reply has no metadata that could be planned with.
+    """
+    from gpudesk.fit.from_show import metadata_from_show
+
+    details = details_of(digest or "", reduced)
+    files = reduced.get("files")
+    adapters = files.get("adapter") if isinstance(files, dict) else None
+    drafts = files.get("draft") if isinstance(files, dict) else None
+    return FoundModel(
+        name=name,
+        metadata=metadata_from_show(reduced, name=name),
+        digest=digest,
+        blob_digest=details.blob_digests[0] if details.blob_digests else None,
+        parameters=parameters(reduced.get("parameters")),
+        capabilities=details.capabilities,
+        adapter_count=len(adapters) if isinstance(adapters, list) else 0,
+        has_draft=bool(drafts),
+    )
+
+
+def parameters(text: object) -> dict[str, int]:
+    """Read the lines of `/api/show`'s `parameters` that decide about memory: `num_ctx    16384`."""
+    values: dict[str, int] = {}
+    for line in text.splitlines()[:200] if isinstance(text, str) else ():
+        words = line.split()
+        if len(words) == 2 and words[0] in _PARAMETERS and words[1].isascii() and words[1].isdecimal():
+            values[words[0]] = min(int(words[1][:12]), 1 << 31)
+    return values
+
+
+def _with_tag(name: str) -> str:
+    """Return a name with its tag: without one, Ollama means `latest`."""
+    return name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
+
+
+def _among(word: str, installed: Sequence[InstalledModel], *, asked: bool) -> _Named:
+    """Find a name among the installed ones, as Ollama would: the tag may be missing, case does not matter.
+
+    Raises:
+        UsageError: it is not there, or nothing of it is on this computer.
+    """
+    wanted = _with_tag(word).casefold()
+    model = next((model for model in installed if model.name.casefold() == wanted), None)
+    if model is None:
+        names = nearest_names(word, tuple(dict.fromkeys(model.name for model in installed)))
+        hint = f"Did you mean {' or '.join(names)}?" if names else f"Download it: ollama pull {clean(word, 80)}"
+        raise UsageError(f"{clean(word, 80)} is not installed", hint if asked or names else "No engine was asked")
+    if model.remote_host is not None:
+        raise UsageError(f"{model.name} is a cloud model: it runs at {model.remote_host} and takes no memory here")
+    if model.digest is None:
+        raise SourceError(FailureKind.INVALID, f"the engine does not tell the digest of {model.name}")
+    return _Named(model.name, model.digest, model.engine_url)
+
+
+def nearest_names(word: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the installed names nearest to a word: those it begins, then those spelled alike."""
+    import difflib
+
+    lowered = word.casefold()
+    by_key = {name.casefold(): name for name in names}
+    begun = sorted(key for key in by_key if lowered and key.startswith(lowered.split(":")[0]))
+    alike = difflib.get_close_matches(lowered, list(by_key), n=_NEAREST, cutoff=0.5)
+    return tuple(by_key[key] for key in dict.fromkeys((*begun, *alike)))[:_NEAREST]
+
+
+def _manifest_path(directory: Path, name: str) -> Path | None:
+    """Return where the manifest of a name lies (ollama types/model/name.go); None for what is no name."""
+    base, _, tag = _with_tag(name).rpartition(":")
+    parts = base.split("/")
+    if len(parts) > 3 or not all(_is_part(part) for part in (*parts, tag)):
+        return None
+    full = [*("registry.ollama.ai", "library")[: 3 - len(parts)], *parts] if len(parts) < 3 else parts
+    return directory.joinpath("manifests", *full, tag)
+
+
+def _is_part(part: str) -> bool:
+    allowed = part.replace("-", "").replace("_", "").replace(".", "")
+    return 0 < len(part) <= 80 and part[0] not in ".-" and allowed.isalnum() and part.isascii()
+
+
+def _weights_blob(manifest: bytes) -> str | None:
+    """Return the digest of the weights a manifest names."""
+    from gpudesk.sources.manifests import MODEL_LAYER
+
+    try:
+        content = json.loads(manifest)
+    except (ValueError, RecursionError):
+        return None
+    layers = content.get("layers") if isinstance(content, dict) else None
+    for layer in layers[:1000] if isinstance(layers, list) else ():
+        if isinstance(layer, dict) and layer.get("mediaType") == MODEL_LAYER:
+            digest = layer.get("digest")
+            blob = digest.removeprefix("sha256:") if isinstance(digest, str) else ""
+            if len(blob) == 64 and all(character in "0123456789abcdef" for character in blob):
+                return blob
+    return None
