@@ -1,0 +1,127 @@
+"""What this Ollama version will do with a combination, in words and numbers; the rules are in `server_scheduler`.
+
+This is the server's own view, wrong sizes included; what is physically true is `fit.plan`'s other answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gpudesk.domain.engine import Era
+from gpudesk.fit.server_rules import served
+from gpudesk.fit.server_scheduler import BurdenOf, Step, max_loaded, play
+from gpudesk.fit.values import CardBudget, EngineProfile, Resident, ServerForecast, Wanted
+from gpudesk.units import gibibytes
+
+
+def forecast(
+    wanted: Sequence[Wanted],
+    profile: EngineProfile,
+    cards: Sequence[CardBudget],
+    *,
+    residents: Sequence[Resident] = (),
+    burden_of: BurdenOf | None = None,
+) -> ServerForecast:
+    """Say what the server will do when these models are asked for, one after the other.
+
+    Context, slots and batch are those of the first model. For an engine that is not Ollama nothing is evicted.
+    """
+    if not wanted:
+        return ServerForecast()
+    if profile.kind != "ollama":
+        return _other_engine(wanted[0])
+    steps = play(wanted, profile, cards, residents, burden_of)
+    first = steps[0]
+    evicted = tuple(dict.fromkeys(resident.name for step in steps for resident in step.evicted))
+    return ServerForecast(
+        would_evict=evicted,
+        context_length=first.served.context_length,
+        parallel=first.served.parallel,
+        batch_size=first.served.batch_size,
+        spills=any(step.spills for step in steps),
+        notes=_notes(wanted, steps, profile, cards, residents, burden_of),
+    )
+
+
+def _other_engine(wanted: Wanted) -> ServerForecast:
+    options = wanted.options
+    notes = []
+    context = options.context_length
+    if context is None:
+        context = wanted.metadata.context_length_trained
+        notes.append("without -c, llama-server takes the trained context and lowers it to 4096 at least until it fits")
+    return ServerForecast(
+        context_length=context, parallel=options.parallel or 4, batch_size=options.batch_size or 512, notes=tuple(notes)
+    )
+
+
+def context_without_eviction(
+    wanted: Sequence[Wanted],
+    position: int,
+    profile: EngineProfile,
+    cards: Sequence[CardBudget],
+    residents: Sequence[Resident] = (),
+    burden_of: BurdenOf | None = None,
+) -> int | None:
+    """Return the longest context of one wanted model with which the server evicts nobody; None when there is none.
+
+    In steps of 1024 tokens, and of 4096 from 16384 on.
+    """
+    one = wanted[position]
+    ask = served(one.metadata, one.options, profile, cards)
+    steps = [*range(1024, min(16384, ask.context_length), 1024), *range(16384, ask.context_length, 4096)]
+
+    def keeps_all(context: int) -> bool:
+        changed = replace(one, options=replace(one.options, context_length=context))
+        tried = [*wanted[:position], changed, *wanted[position + 1 :]]
+        return not any(step.evicted for step in play(tried, profile, cards, residents, burden_of))
+
+    low, high, best = 0, len(steps) - 1, None
+    while low <= high:
+        middle = (low + high) // 2
+        if keeps_all(steps[middle]):
+            best, low = steps[middle], middle + 1
+        else:
+            high = middle - 1
+    return best
+
+
+def _notes(
+    wanted: Sequence[Wanted],
+    steps: Sequence[Step],
+    profile: EngineProfile,
+    cards: Sequence[CardBudget],
+    residents: Sequence[Resident],
+    burden_of: BurdenOf | None,
+) -> tuple[str, ...]:
+    notes: list[str] = []
+    for position, (one, step) in enumerate(zip(wanted, steps, strict=True)):
+        prefix = f"{one.name}: " if len(wanted) > 1 else ""
+        notes += [prefix + note for note in step.served.notes]
+        if step.already_loaded:
+            notes.append(f"{one.name} is loaded already and stays as it is")
+        if step.reloads:
+            notes.append(f"{one.name} is loaded with another context and is started again")
+        if step.evicted:
+            names = ", ".join(resident.name for resident in step.evicted)
+            rule = _why(step, profile, len(cards))
+            context = context_without_eviction(wanted, position, profile, cards, residents, burden_of)
+            advice = f"; set num_ctx {context} and it will not" if context is not None else ""
+            notes.append(f"Ollama will evict {names} before it loads {one.name}: {rule}{advice}")
+            notes += [
+                f"neither a pin nor a keep-alive of forever protects {resident.name} from Ollama"
+                for resident in step.evicted
+                if resident.pinned or resident.keep_alive_seconds is None
+            ]
+        if step.spills:
+            notes.append(f"Ollama will put layers of {one.name} on the CPU: it leaves room for more than it needs")
+    return tuple(dict.fromkeys(notes))
+
+
+def _why(step: Step, profile: EngineProfile, cards: int) -> str:
+    if len(step.residents) + len(step.evicted) > max_loaded(profile, cards):
+        return f"it keeps at most {max_loaded(profile, cards)} models loaded"
+    if profile.era is not Era.LLAMA_SERVER:
+        return "by its own estimate they do not fit together"
+    return f"it predicts {gibibytes(step.predicted_bytes)} for it and allows itself 80 % of what it believes to be free"

@@ -1,0 +1,345 @@
+"""One load played through Ollama's scheduler: who is evicted, on which cards it goes, whether it spills.
+
+Source: ollama server/sched.go at v0.33.0-rc2 (`processPending` :225, `load` :496, `selectLlamaServerPlacement` :972,
+`updateFreeSpace` :1295, `findRunnerToUnload` :1664) and llm/llama_server.go:2600 (`GetDeviceInfos`); for older versions
+`pickBestFullFitByLibrary` of server/sched.go at v0.9.6 and `buildLayout` of llm/server.go:974 at v0.24.0.
+
+This is the server's own view, wrong sizes included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from gpudesk.domain.engine import Era
+from gpudesk.fit.placement import Burden, card_groups, margin_bytes, place
+from gpudesk.fit.server_estimate import MINIMUM_BYTES, EstimateOptions, estimate_layers
+from gpudesk.fit.server_rules import (
+    Served,
+    automatic_batch,
+    batch_surcharge,
+    is_embedding,
+    predicted_bytes,
+    served,
+    version_key,
+)
+from gpudesk.fit.values import CardBudget, EngineProfile, Resident, Wanted
+from gpudesk.units import GIBIBYTE
+
+MODELS_PER_CARD = 3
+"""Default of OLLAMA_MAX_LOADED_MODELS (sched.go:86)."""
+KEEP_ALIVE_SECONDS = 300.0
+"""Default of OLLAMA_KEEP_ALIVE: what a model has that the plan loads."""
+SINGLE_SLOT_FALLBACK = (0, 9, 7)
+"""Before this version a server nobody gave a number of slots tried one slot when several did not fit."""
+
+BurdenOf = Callable[[Wanted, Served], Burden]
+"""What a model really takes when it is loaded like this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one load comes to."""
+
+    evicted: tuple[Resident, ...]
+    served: Served
+    cards: tuple[int, ...]
+    """Positions of the cards it goes on."""
+    spills: bool
+    reloads: bool
+    """The model is there with another context and is started again."""
+    already_loaded: bool
+    predicted_bytes: int
+    believed_bytes: int
+    """What the server believes to be free on the chosen cards, at its last look."""
+    residents: tuple[Resident, ...]
+    """Who is there afterwards, the new one last."""
+    free: tuple[int, ...]
+    """Free on each card afterwards."""
+
+
+def max_loaded(profile: EngineProfile, cards: int) -> int:
+    """Return how many models there may be, over all cards."""
+    return profile.max_loaded_models or MODELS_PER_CARD * max(1, cards)
+
+
+def victim(residents: Sequence[Resident]) -> Resident:
+    """Choose who must go: the shortest keep-alive among the idle, ties by file; else the shortest at all.
+
+    Neither use nor size nor "forever" nor a pin protects anybody (sched.go:1664 `findRunnerToUnload`).
+    """
+
+    def rank(resident: Resident) -> tuple[float, str]:
+        seconds = resident.keep_alive_seconds
+        forever = seconds is None or seconds < 0
+        return (float("inf") if forever or seconds is None else seconds, resident.blob_digest or resident.name)
+
+    ranked = sorted(residents, key=rank)
+    return next((resident for resident in ranked if not resident.busy), ranked[0])
+
+
+def believed_free(
+    cards: Sequence[CardBudget], free: Sequence[int], residents: Sequence[Resident], profile: EngineProfile
+) -> tuple[int, ...]:
+    """Return what the server takes to be free on each card.
+
+    With llama-server it does not ask the driver while it has a model there, but takes what was free when one of them
+    (here the latest) was loaded, less that one's claim; before, it asks the driver. The sum of all claims is the limit
+    in both cases.
+    """
+    found: list[int] = []
+    for position, card in enumerate(cards):
+        believed = free[position]
+        there = [resident for resident in residents if _claim(resident, position)]
+        if there and profile.era is Era.LLAMA_SERVER:
+            last = there[-1]
+            at_load = free[position] + _held(last, position)
+            if last.free_at_load is not None and position < len(last.free_at_load):
+                at_load = last.free_at_load[position]
+            believed = min(card.memory_total_bytes, at_load) - _claim(last, position)
+        claims = sum(_claim(resident, position) for resident in there)
+        found.append(max(0, min(believed, card.memory_total_bytes - claims)))
+    return tuple(found)
+
+
+def _claim(resident: Resident, position: int) -> int:
+    claims = resident.by_card if resident.claimed_by_card is None else resident.claimed_by_card
+    return claims[position] if position < len(claims) else 0
+
+
+def _held(resident: Resident, position: int) -> int:
+    return resident.by_card[position] if position < len(resident.by_card) else 0
+
+
+def forecast_step(
+    wanted: Wanted,
+    profile: EngineProfile,
+    cards: Sequence[CardBudget],
+    free: Sequence[int],
+    residents: Sequence[Resident],
+    burden_of: BurdenOf | None = None,
+) -> Step:
+    """Play one load through the server's rules.
+
+    Args:
+        wanted: the model.
+        profile: which engine.
+        cards: its cards.
+        free: free bytes per card as the driver would tell, the user's reserve not taken off.
+        residents: who is there, in the order they were loaded.
+        burden_of: what a load really takes; None leaves `spills` open (False).
+    """
+    ask = served(wanted.metadata, wanted.options, profile, cards)
+    there, room, evicted, reloads = list(residents), list(free), [], False
+    mine = next((resident for resident in there if _same(resident, wanted)), None)
+    if mine is not None and mine.context_length in (None, ask.context_length):
+        return Step((), ask, (), False, False, True, 0, 0, tuple(there), tuple(room))
+    if mine is not None:
+        reloads = True
+        _leave(mine, there, room)
+    usable = cards if wanted.options.layers_on_gpu != 0 else ()
+    choice = _Choice(wanted, ask, profile, usable, burden_of)
+    for _turn in range(len(residents) + 1):
+        believed = believed_free(usable, room, there, profile)
+        choice.choose(believed, room, alone=not there)
+        if not there or (len(there) < max_loaded(profile, len(cards)) and choice.accepted):
+            break
+        gone = victim(there)
+        evicted.append(gone)
+        _leave(gone, there, room)
+    new, room = choice.resident(room, len(cards))
+    return Step(
+        tuple(evicted), choice.ask, choice.cards, choice.spills, reloads, False, choice.predicted, choice.believed,
+        (*there, new), tuple(room),
+    )  # fmt: skip
+
+
+def _same(resident: Resident, wanted: Wanted) -> bool:
+    """Tell whether a resident is this model: by its file, which several names may share, else by name."""
+    if resident.blob_digest is not None and wanted.blob_digest is not None:
+        return resident.blob_digest == wanted.blob_digest
+    return resident.name == wanted.name
+
+
+def _leave(resident: Resident, there: list[Resident], room: list[int]) -> None:
+    there.remove(resident)
+    for position, held in enumerate(resident.by_card[: len(room)]):
+        room[position] += held
+
+
+class _Choice:
+    """The server's look at one load; made again after each eviction."""
+
+    def __init__(
+        self,
+        wanted: Wanted,
+        ask: Served,
+        profile: EngineProfile,
+        cards: Sequence[CardBudget],
+        burden_of: BurdenOf | None,
+    ) -> None:
+        self._wanted, self._asked, self._profile, self._all = wanted, ask, profile, cards
+        self._burden_of = burden_of
+        self.ask = ask
+        self.cards: tuple[int, ...] = ()
+        self.accepted = False
+        self.spills = False
+        self.predicted = 0
+        self.believed = 0
+        self._claim: tuple[int, ...] = ()
+        self._held: tuple[int, ...] = ()
+        self._free: tuple[int, ...] = ()
+
+    def choose(self, believed: Sequence[int], free: Sequence[int], *, alone: bool) -> None:
+        self._free = tuple(free)
+        if not self._all:
+            self.accepted, self.spills, self.cards = True, True, ()
+        elif self._profile.era is Era.LLAMA_SERVER:
+            self._llama_server(believed, free)
+        else:
+            self._older(believed)
+        self.accepted = self.accepted or alone
+
+    # -- llama-server ------------------------------------------------------------------------------------------
+
+    def _llama_server(self, believed: Sequence[int], free: Sequence[int]) -> None:
+        metadata, ask = self._wanted.metadata, self._asked
+        self.predicted = predicted_bytes(metadata, ask.context_total)
+        self.cards = tuple(range(len(believed)))
+        if len(believed) > 1 and not self._profile.spread:
+            fitting = [card for card in self.cards if self.predicted <= believed[card] * 80 // 100]
+            if fitting:
+                self.cards = (max(fitting, key=lambda card: (believed[card], -card)),)
+        rooms = [believed[card] for card in self.cards]
+        self.believed = sum(rooms)
+        if ask.batch_is_automatic:
+            flash = ask.flash_attention or self._profile.backend != "cuda"
+            ask = replace(ask, batch_size=automatic_batch(ask.context_total, self.predicted, rooms, flash=flash))
+        self.ask = ask
+        self.predicted += 0 if is_embedding(metadata) else batch_surcharge(ask.batch_size)
+        layers = self._wanted.options.layers_on_gpu
+        partial = layers is not None and 0 < layers < metadata.layer_count + 1
+        self.accepted = partial or self.predicted <= self.believed * 80 // 100
+        self._put(free, self.cards, margin_bytes(self._profile))
+
+    def _put(self, free: Sequence[int], cards: Sequence[int], margin: int) -> None:
+        """Work out where llama-server puts the layers when it is started on these cards."""
+        if self._burden_of is None:
+            return
+        burden = self._burden_of(self._wanted, self.ask)
+        projector = burden.first_card.projector_bytes
+        if projector and any(free[card] < projector + GIBIBYTE for card in cards):
+            # It stays in host memory (llama_server.go:670).
+            burden = replace(burden, first_card=replace(burden.first_card, projector_bytes=0))
+            projector = 0
+        budgets = [replace(card, available_bytes=room) for card, room in zip(self._all, free, strict=True)]
+        layers = self._wanted.options.layers_on_gpu
+        placement = place(
+            burden, budgets, layers_on_gpu=layers, groups=[tuple(cards)],
+            margin=margin + projector if layers is None else 0, experts_to_host=True,
+        )  # fmt: skip
+        self.spills = not placement.complete
+        self._held = tuple(parts.total_bytes for parts in placement.by_card)
+        self._claim = tuple(
+            max(0, parts.total_bytes - parts.overhead_bytes - parts.projector_bytes) for parts in placement.by_card
+        )
+
+    # -- before llama-server -----------------------------------------------------------------------------------
+
+    def _older(self, believed: Sequence[int]) -> None:
+        budgets = [replace(card, available_bytes=room) for card, room in zip(self._all, believed, strict=True)]
+        choices = [self._asked.parallel]
+        automatic = self._profile.parallel <= 0 and self._wanted.options.parallel is None
+        if automatic and self._asked.parallel > 1 and version_key(self._profile) < SINGLE_SLOT_FALLBACK:
+            choices.append(1)
+        groups = card_groups(budgets, self._profile)
+        for parallel in choices:
+            self.ask = replace(self._asked, parallel=parallel)
+            for group in groups:
+                if self._fits(group, budgets):
+                    self.accepted, self.spills = True, False
+                    return
+        self._fits(tuple(range(len(budgets))), budgets)
+        layers = self._wanted.options.layers_on_gpu
+        self.accepted = layers is not None
+        self.spills = True
+
+    def _fits(self, group: Sequence[int], budgets: Sequence[CardBudget]) -> bool:
+        self.cards = tuple(group)
+        if self._burden_of is None:
+            self.predicted = predicted_bytes(self._wanted.metadata, self.ask.context_total) + MINIMUM_BYTES
+            self.believed = sum(budgets[card].available_bytes for card in group)
+            return self.predicted <= self.believed
+        burden = self._burden_of(self._wanted, self.ask)
+        self.believed = sum(budgets[card].available_bytes for card in group)
+        if self._profile.era is Era.ESTIMATE:
+            return self._estimated(burden, group, budgets)
+        layers = self._wanted.options.layers_on_gpu
+        placement = place(
+            replace(burden, overhead_bytes=MINIMUM_BYTES), budgets, layers_on_gpu=layers, groups=[tuple(group)],
+            margin=self._profile.gpu_overhead_bytes,
+        )  # fmt: skip
+        self._held = tuple(parts.total_bytes for parts in placement.by_card)
+        self._claim = tuple(
+            parts.total_bytes - parts.overhead_bytes if parts.total_bytes else 0 for parts in placement.by_card
+        )
+        self.predicted = sum(self._held)
+        return placement.complete and placement.fits
+
+    def _estimated(self, burden: Burden, group: Sequence[int], budgets: Sequence[CardBudget]) -> bool:
+        options = EstimateOptions(
+            self.ask.context_length, self.ask.parallel, self.ask.batch_size,
+            self._wanted.options.kv_cache_type_k if self.ask.flash_attention else "f16", self.ask.flash_attention,
+        )  # fmt: skip
+        believed = estimate_layers(
+            self._wanted.metadata, burden.layers, burden.output_bytes, options,
+            [budgets[card].available_bytes for card in group],
+            projector_bytes=burden.first_card.projector_bytes, overhead_bytes=self._profile.gpu_overhead_bytes,
+        )  # fmt: skip
+        claim = [0] * len(budgets)
+        for position, amount in zip(group, believed.by_card, strict=True):
+            claim[position] = amount
+        layers = self._wanted.options.layers_on_gpu
+        on_cards = believed.layers_on_gpu if layers is None else min(layers, burden.layers_total)
+        placed = place(burden, budgets, layers_on_gpu=on_cards, groups=[tuple(group)])
+        self._claim = tuple(claim)
+        self._held = tuple(parts.total_bytes for parts in placed.by_card)
+        self.predicted = sum(claim)
+        return believed.complete if layers is None else layers >= burden.layers_total
+
+    # -- afterwards --------------------------------------------------------------------------------------------
+
+    def resident(self, room: list[int], cards: int) -> tuple[Resident, list[int]]:
+        """Return the model as a resident, and what is free beside it."""
+        held = self._held or (0,) * cards
+        at_load = tuple(room)
+        left = [max(0, free - taken) for free, taken in zip(room, (*held, *(0,) * cards), strict=False)]
+        new = Resident(
+            name=self._wanted.name,
+            memory_bytes=sum(held),
+            by_card=held,
+            keep_alive_seconds=KEEP_ALIVE_SECONDS,
+            blob_digest=self._wanted.blob_digest,
+            claimed_by_card=self._claim or held,
+            free_at_load=at_load,
+            context_length=self.ask.context_length,
+        )
+        return new, left
+
+
+def play(
+    wanted: Sequence[Wanted],
+    profile: EngineProfile,
+    cards: Sequence[CardBudget],
+    residents: Sequence[Resident] = (),
+    burden_of: BurdenOf | None = None,
+) -> tuple[Step, ...]:
+    """Play several loads, one after the other."""
+    free: tuple[int, ...] = tuple(card.available_bytes + card.reserve_bytes for card in cards)
+    there, steps = tuple(residents), []
+    for one in wanted:
+        step = forecast_step(one, profile, cards, free, there, burden_of)
+        there, free = step.residents, step.free
+        steps.append(step)
+    return tuple(steps)
