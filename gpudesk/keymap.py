@@ -88,7 +88,7 @@ BINDINGS: tuple[KeyAction, ...] = (
     KeyAction("problems", ("4",), "screen.tab('problems')", "problems", "What is wrong and what to do",
               "Views", Scope.DESK, False, True),
     KeyAction("focus_next", ("tab",), "screen.focus_next", "next list", "To the next list",
-              "Moving", Scope.DESK),
+              "Moving", Scope.DESK, True),
     KeyAction("focus_previous", ("shift+tab",), "screen.focus_previous", "previous list", "To the previous list",
               "Moving", Scope.DESK),
     KeyAction("up", ("up",), "move(-1)", "up", "One row up", "Moving", Scope.LIST),

@@ -50,6 +50,8 @@ class Table(Generic[Item]):
     """Identifies an item across desks; the cursor holds on to it."""
     haystack: Callable[[Item], str]
     """Text the filter looks into."""
+    basis: Callable[[Scene], object] | None = None
+    """What the cells depend on besides their item; rows are kept while neither changes. None: every moment."""
 
 
 @dataclass(frozen=True, slots=True)
