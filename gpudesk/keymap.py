@@ -37,7 +37,7 @@ class KeyAction:
     """One thing a key does."""
 
     id: str
-    """Stable name for the keymap: `[keymap] filter = "slash"`."""
+    """Stable name for the keymap: `[keys] filter = "slash"`."""
     keys: tuple[str, ...]
     """Default keys, as Textual names them."""
     action: str
