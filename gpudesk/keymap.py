@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from gpudesk.records import dataclass
 
 
 class Scope(StrEnum):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rich.cells import cell_len
 
+from gpudesk.records import dataclass
 from gpudesk.ui.cells import Line, Span, fit, fit_line, line_width
 
 if TYPE_CHECKING:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpudesk.domain.desk import Desk, HolderKind
 from gpudesk.domain.event import Event, EventKind, Severity
 from gpudesk.domain.model import InstalledModel
 from gpudesk.domain.problem import Problem
+from gpudesk.records import dataclass
 from gpudesk.ui.cells import Line, Span
 from gpudesk.ui.marks import letter, shade
 from gpudesk.ui.tables import Column, Table
