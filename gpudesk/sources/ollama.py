@@ -65,11 +65,11 @@ class OllamaSource:
 
         `PsHandler` reads a runner without holding its lock (ollama/ollama server/routes.go:1419 at v0.5.4).
         """
-        from gpudesk.sources.ollama_failures import SilentFailure
+        from gpudesk.sources.ollama_failures import SilentServerError
 
         try:
             return self._client.get("/api/ps")
-        except SilentFailure:
+        except SilentServerError:
             return self._client.get("/api/ps")
 
     def _asked_version(self) -> str | None:
