@@ -33,7 +33,7 @@ check: $(VENV)/test.stamp  ## lint, types, import contracts, fast tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -m "not slow and not live and not gpu"
+	$(BIN)/python -m pytest -q -n auto -m "not slow and not live and not gpu"
 
 test: $(VENV)/test.stamp  ## everything: check, then every test, real engines included
 	$(BIN)/ruff check .
@@ -41,7 +41,8 @@ test: $(VENV)/test.stamp  ## everything: check, then every test, real engines in
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m compileall -q gpudesk
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto -m "not live"
+	$(BIN)/python -m pytest -q -m live
 
 bench: $(VENV)/test.stamp  ## time, processor share and memory beside nvitop and ollama-mtop
 	$(BIN)/python -m compileall -q gpudesk

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from gpudesk.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

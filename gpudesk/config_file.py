@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from gpudesk.config_values import (
@@ -39,6 +39,7 @@ from gpudesk.config_values import (
 )
 from gpudesk.domain.problem import Problem
 from gpudesk.paths import shortened
+from gpudesk.records import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

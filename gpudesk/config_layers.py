@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from gpudesk.config_file import SOURCE, EngineEntry, FileSettings
 from gpudesk.domain.problem import Problem
 from gpudesk.errors import UsageError
 from gpudesk.paths import shortened
+from gpudesk.records import dataclass
 
 if TYPE_CHECKING:
     from typing import TypeVar

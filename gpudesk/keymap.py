@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from gpudesk.records import dataclass
 
 
 class Scope(StrEnum):
@@ -37,7 +38,7 @@ class KeyAction:
     """One thing a key does."""
 
     id: str
-    """Stable name for the keymap: `[keymap] filter = "slash"`."""
+    """Stable name for the keymap: `[keys] filter = "slash"`."""
     keys: tuple[str, ...]
     """Default keys, as Textual names them."""
     action: str
@@ -88,7 +89,7 @@ BINDINGS: tuple[KeyAction, ...] = (
     KeyAction("problems", ("4",), "screen.tab('problems')", "problems", "What is wrong and what to do",
               "Views", Scope.DESK, False, True),
     KeyAction("focus_next", ("tab",), "screen.focus_next", "next list", "To the next list",
-              "Moving", Scope.DESK),
+              "Moving", Scope.DESK, True),
     KeyAction("focus_previous", ("shift+tab",), "screen.focus_previous", "previous list", "To the previous list",
               "Moving", Scope.DESK),
     KeyAction("up", ("up",), "move(-1)", "up", "One row up", "Moving", Scope.LIST),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpudesk.columns import Column, cut, table, wrapped
@@ -10,6 +9,7 @@ from gpudesk.domain.card import Card, ProcessAccounting
 from gpudesk.domain.desk import HolderKind, MemorySource
 from gpudesk.domain.event import Severity
 from gpudesk.domain.keep_alive import KeepAliveState
+from gpudesk.records import dataclass
 from gpudesk.units import age, celsius, duration, gibibytes, percent, watts
 
 if TYPE_CHECKING:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpudesk.errors import ExitCode, FailureKind, GpudeskError
+from gpudesk.records import dataclass
 
 if TYPE_CHECKING:
     from gpudesk.clock import Clock

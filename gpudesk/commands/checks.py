@@ -8,13 +8,13 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TextIO
 
 from gpudesk import __version__, paths
 from gpudesk.config_layers import Effective
+from gpudesk.records import dataclass
 from gpudesk.text import clean
 
 

@@ -13,7 +13,6 @@ sums over models stay sums over memory.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from gpudesk.domain.card import Card
 from gpudesk.domain.desk import CardState, Holder, HolderKind, LoadedModel, MemorySource
@@ -24,6 +23,7 @@ from gpudesk.domain.model import ModelDetails
 from gpudesk.domain.placing import CardTable, Placing, card_table, place
 from gpudesk.domain.process import Process, ProcessSample
 from gpudesk.domain.settle import settle
+from gpudesk.records import dataclass
 from gpudesk.units import gibibytes
 
 UNATTRIBUTED = "unattributed"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from gpudesk.domain.problem import Problem
+from gpudesk.records import dataclass
 
 
 class ProcessAccounting(StrEnum):

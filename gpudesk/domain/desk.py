@@ -6,7 +6,6 @@ Nobody else makes one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -20,6 +19,7 @@ from gpudesk.domain.pin import Pin
 from gpudesk.domain.problem import Problem
 from gpudesk.domain.process import Process, Runner
 from gpudesk.domain.reading import Failure
+from gpudesk.records import dataclass
 
 
 class HolderKind(StrEnum):

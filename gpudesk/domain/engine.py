@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from gpudesk.domain.model import EngineModel, InstalledModel, ModelDetails
 from gpudesk.domain.problem import Problem
+from gpudesk.records import dataclass
 
 
 class EngineKind(StrEnum):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+from gpudesk.records import dataclass
 
 FOREVER_THRESHOLD = timedelta(days=20 * 365)
 """An expiry further away than this means "forever": Ollama writes now + 292 years for keep_alive -1, and

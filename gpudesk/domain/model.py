@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from gpudesk.domain.keep_alive import KeepAlive
+from gpudesk.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

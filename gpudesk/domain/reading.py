@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from gpudesk.domain.card import CardsSample
@@ -10,6 +9,7 @@ from gpudesk.domain.engine import CatalogSample, DetailsSample, EngineSample
 from gpudesk.domain.host import Host
 from gpudesk.domain.process import ProcessSample
 from gpudesk.errors import FailureKind
+from gpudesk.records import dataclass
 
 Sample = CardsSample | ProcessSample | Host | EngineSample | CatalogSample | DetailsSample
 """Everything a source can give."""

@@ -7,9 +7,9 @@ works on the figures made here, for which shares of processes + the rest in use 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from gpudesk.domain.card import Card, CardProcess, ProcessAccounting
+from gpudesk.records import dataclass
 from gpudesk.units import MEBIBYTE, gibibytes
 
 TOLERANCE_BYTES = MEBIBYTE

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpudesk.domain.card import Card, CardProcess, ProcessAccounting, Slice
+from gpudesk.records import dataclass
 from gpudesk.sources.nvml_library import ONCE, NvmlLibrary, NvmlRefusal
 from gpudesk.sources.nvml_processes import COMPUTE, GRAPHICS, ProcessLists, Row, merge
 from gpudesk.sources.nvml_slices import SliceReaders

@@ -50,8 +50,7 @@ class OllamaSource:
             SourceError: no usable answer; the version is asked anew at the next success.
         """
         try:
-            answer = self._client.get("/api/ps")
-            sample = self._sample(answer)
+            sample = self._sample(self._asked_models())
         except SourceError:
             self._version_due_at = None
             raise
@@ -60,6 +59,18 @@ class OllamaSource:
     def close(self) -> None:
         """Let go of the connection."""
         self._client.close()
+
+    def _asked_models(self) -> Answer:
+        """Ask once more after a 500 without a body: older servers panic over a model that is just being unloaded.
+
+        `PsHandler` reads a runner without holding its lock (ollama/ollama server/routes.go:1419 at v0.5.4).
+        """
+        from gpudesk.sources.ollama_failures import SilentServerError
+
+        try:
+            return self._client.get("/api/ps")
+        except SilentServerError:
+            return self._client.get("/api/ps")
 
     def _asked_version(self) -> str | None:
         """Return the version, asked anew when it is due; an engine that lists its models but not it is still read."""

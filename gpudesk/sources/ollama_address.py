@@ -10,13 +10,14 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from gpudesk.config import EngineAddress
 from gpudesk.domain.problem import Problem
 from gpudesk.errors import UsageError
+from gpudesk.records import dataclass
 from gpudesk.text import clean
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import threading
 from base64 import b64encode
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from gpudesk import __version__
 from gpudesk.errors import FailureKind, SourceError
+from gpudesk.records import dataclass
 from gpudesk.sources.ollama_address import is_local
 
 if TYPE_CHECKING:

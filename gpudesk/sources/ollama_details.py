@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpudesk.clock import SYSTEM_CLOCK, Clock
 from gpudesk.domain.engine import DetailsSample
 from gpudesk.domain.problem import Problem
 from gpudesk.errors import FailureKind, SourceError
+from gpudesk.records import dataclass
 from gpudesk.sources.ollama_cache import DetailsCache, load_cached_details
 from gpudesk.sources.ollama_show import SHOW_BYTES, details_of, parse_show
 

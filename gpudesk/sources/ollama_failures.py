@@ -71,6 +71,10 @@ def from_exception(error: Exception, url: str, seconds: float, *, answered: bool
     return SourceError(FailureKind.UNREACHABLE, f"{url} cannot be reached: {_words(cause)}", _start_hint(url))
 
 
+class SilentServerError(SourceError):
+    """A 500 without a word: what a handler leaves that panicked, and usually gone when asked again."""
+
+
 def from_status(status: int, body: bytes, url: str, path: str, *, has_key: bool) -> SourceError:
     """Translate an HTTP status that is not success. `body` is repeated only where it is Ollama's own error text."""
     where = f"{url}{path}"
@@ -96,7 +100,8 @@ def from_status(status: int, body: bytes, url: str, path: str, *, has_key: bool)
         return SourceError(FailureKind.INVALID, f"{url} speaks https, not http", hint)
     if status >= 500 or status == 429:
         hint = _BUSY if status in {429, 503} else "Its log says more: `journalctl -u ollama`, or ~/.ollama/logs"
-        return SourceError(FailureKind.FAILED, f"{where} answered {status}{because}", hint)
+        failure = SilentServerError if status == 500 and not body else SourceError
+        return failure(FailureKind.FAILED, f"{where} answered {status}{because}", hint)
     return SourceError(FailureKind.INVALID, f"{where} answered {status}{because}", NOT_OLLAMA if not said else None)
 
 

@@ -7,13 +7,13 @@ cannot be used is left out and counted; only an answer that as a whole is someth
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from gpudesk.domain.keep_alive import keep_alive_from_expiry
 from gpudesk.domain.model import EngineModel, InstalledModel
 from gpudesk.errors import FailureKind, SourceError
+from gpudesk.records import dataclass
 from gpudesk.sources.ollama_values import (
     as_count,
     as_digest,

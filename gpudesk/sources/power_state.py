@@ -8,8 +8,9 @@ nothing; opening NVML does wake the card, and an open NVML handle keeps it awake
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from gpudesk.records import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -84,7 +84,7 @@ class GpudeskApp(App[int], inherit_bindings=False):
         self._focused_terminal = True
         self._palette: Palette | None = None
         self._palette_look: tuple[str, bool] | None = None
-        self._colored = not os.environ.get("NO_COLOR")
+        self._colored = os.environ.get("NO_COLOR") is None
         if settings.reduced_motion:
             self.animation_level = "none"
         self._keymap_in_use = {} if check_keymap(settings.keymap) else dict(settings.keymap)

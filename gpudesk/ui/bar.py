@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from rich.cells import cell_len
 
 from gpudesk.domain.desk import CardState, Holder, HolderKind
+from gpudesk.records import dataclass
 from gpudesk.ui.cells import Line, Span, clip
 from gpudesk.ui.marks import letter, shade
 from gpudesk.units import gibibytes

@@ -27,11 +27,16 @@ Line = tuple[Span, ...]
 """One row of the screen, left to right."""
 
 
+def cells(text: str) -> int:
+    """Return the cells a text takes. Nearly everything is printable ASCII, where that is its length."""
+    return len(text) if text.isascii() else cell_len(text)
+
+
 def clip(text: str, width: int) -> str:
     """Cut `text` to at most `width` cells, ending in an ellipsis where something is missing."""
     if width <= 0:
         return ""
-    if cell_len(text) <= width:
+    if cells(text) <= width:
         return text
     return set_cell_size(text, width - 1).rstrip() + ELLIPSIS
 
@@ -39,13 +44,17 @@ def clip(text: str, width: int) -> str:
 def fit(text: str, width: int, *, right: bool = False) -> str:
     """Clip or pad `text` to exactly `width` cells."""
     text = clip(text, width)
-    padding = " " * max(0, width - cell_len(text))
+    padding = " " * max(0, width - cells(text))
     return padding + text if right else text + padding
 
 
 def line_width(line: Line) -> int:
     """Return the cells a line takes."""
-    return sum(cell_len(span.text) for span in line)
+    width = 0
+    for span in line:
+        text = span[0]
+        width += len(text) if text.isascii() else cell_len(text)
+    return width
 
 
 def clip_line(line: Line, width: int) -> Line:
@@ -55,7 +64,7 @@ def clip_line(line: Line, width: int) -> Line:
     kept: list[Span] = []
     left = width
     for span in line:
-        taken = cell_len(span.text)
+        taken = cells(span.text)
         if taken <= left:
             kept.append(span)
             left -= taken
@@ -63,21 +72,28 @@ def clip_line(line: Line, width: int) -> Line:
         cut = clip(span.text, left)
         if cut:
             kept.append(span._replace(text=cut))
-        elif kept and cell_len(kept[-1].text) > 1 and not kept[-1].text.isspace():
+        elif kept and cells(kept[-1].text) > 1 and not kept[-1].text.isspace():
             last = kept[-1]
-            kept[-1] = last._replace(text=clip(last.text + "  ", cell_len(last.text)))
+            kept[-1] = last._replace(text=clip(last.text + "  ", cells(last.text)))
         break
     return tuple(kept)
 
 
 def fit_line(line: Line, width: int, *, right: bool = False) -> Line:
     """Clip or pad a line to exactly `width` cells."""
-    line = clip_line(line, width)
     missing = width - line_width(line)
+    if missing < 0:
+        line = clip_line(line, width)
+        missing = width - line_width(line)
     if missing <= 0:
         return line
-    padding = Span(" " * missing)
-    return (padding, *line) if right else (*line, padding)
+    if len(line) == 1:
+        # One span instead of two: most cells of a table come here.
+        text, role, action = line[0]
+        padding = " " * missing
+        return (Span(padding + text if right else text + padding, role, action),)
+    gap = Span(" " * missing)
+    return (gap, *line) if right else (*line, gap)
 
 
 def spread(left: Line, right: Line, width: int, *, gap: int = 2, fill: Span | None = None) -> Line:
@@ -98,13 +114,13 @@ def wrap(text: str, width: int) -> list[str]:
     current = ""
     for word in text.split():
         candidate = f"{current} {word}" if current else word
-        if cell_len(candidate) <= width:
+        if cells(candidate) <= width:
             current = candidate
             continue
         if current:
             lines.append(current)
         current = word
-        while cell_len(current) > width > 0:
+        while cells(current) > width > 0:
             piece = set_cell_size(current, width).rstrip(" ") or current[0]
             lines.append(piece)
             current = current[len(piece) :]
@@ -117,7 +133,7 @@ def action_at(line: Line, column: int) -> str:
     """Return the action of the span under a column, or an empty string."""
     position = 0
     for span in line:
-        position += cell_len(span.text)
+        position += cells(span.text)
         if column < position:
             return span.action
     return ""

@@ -7,6 +7,7 @@ vanish (textual renderables/sparkline.py scales to the minimum and maximum of it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 _LEFT = (0x00, 0x40, 0x44, 0x46, 0x47)
 _RIGHT = (0x00, 0x80, 0xA0, 0xB0, 0xB8)
@@ -20,11 +21,11 @@ def resample(points: Sequence[float | None], count: int) -> list[float | None]:
     size = len(points)
     if size == 0 or count <= 0:
         return [None] * max(0, count)
+    if count >= size:
+        return [points[index * size // count] for index in range(count)]
     result: list[float | None] = []
     for index in range(count):
-        first = index * size // count
-        last = max(first + 1, (index + 1) * size // count)
-        known = [value for value in points[first:last] if value is not None]
+        known = [v for v in points[index * size // count : (index + 1) * size // count] if v is not None]
         result.append(max(known) if known else None)
     return result
 
@@ -38,17 +39,21 @@ def _dots(value: float | None, rows: int) -> int:
     return max(dots, 1) if clamped > 0 else dots
 
 
-def area(points: Sequence[float | None], width: int, rows: int) -> list[str]:
-    """Draw points, oldest first, as `rows` lines of `width` braille cells, top line first."""
-    heights = [_dots(value, rows) for value in resample(points, width * 2)]
-    lines: list[str] = []
+@lru_cache(maxsize=1024)
+def _column(left: int, right: int, rows: int) -> tuple[str, ...]:
+    """Return one cell's column, top first, for two neighbors that stand `left` and `right` dots high."""
+    cells: list[str] = []
     for row in range(rows - 1, -1, -1):
         base = row * DOTS_PER_ROW
-        cells: list[str] = []
-        for column in range(0, width * 2, 2):
-            left = min(DOTS_PER_ROW, max(0, heights[column] - base))
-            right = min(DOTS_PER_ROW, max(0, heights[column + 1] - base))
-            bits = _LEFT[left] | _RIGHT[right]
-            cells.append(chr(0x2800 + bits) if bits else " ")
-        lines.append("".join(cells))
-    return lines
+        bits = _LEFT[min(DOTS_PER_ROW, max(0, left - base))] | _RIGHT[min(DOTS_PER_ROW, max(0, right - base))]
+        cells.append(chr(0x2800 + bits) if bits else " ")
+    return tuple(cells)
+
+
+def area(points: Sequence[float | None], width: int, rows: int) -> list[str]:
+    """Draw points, oldest first, as `rows` lines of `width` braille cells, top line first."""
+    if width <= 0:
+        return [""] * rows
+    heights = [_dots(value, rows) for value in resample(points, width * 2)]
+    columns = [_column(left, right, rows) for left, right in zip(heights[::2], heights[1::2], strict=True)]
+    return ["".join(line) for line in zip(*columns, strict=True)]

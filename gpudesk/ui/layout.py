@@ -6,10 +6,10 @@ style sheets cannot express; so one function divides the screen, and the screen'
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+from gpudesk.records import dataclass
 from gpudesk.ui.view_cards import card_height
 
 SMALLEST_WIDTH = 40

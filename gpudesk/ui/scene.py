@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from gpudesk.records import dataclass
 from gpudesk.watch.history import Span as HistorySpan
 
 if TYPE_CHECKING:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rich.cells import cell_len
 
+from gpudesk.records import dataclass
 from gpudesk.ui.cells import Line, Span, fit, fit_line, line_width
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class Table(Generic[Item]):
     """Identifies an item across desks; the cursor holds on to it."""
     haystack: Callable[[Item], str]
     """Text the filter looks into."""
+    basis: Callable[[Scene], object] | None = None
+    """What the cells depend on besides their item; rows are kept while neither changes. None: every moment."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
+from gpudesk.records import dataclass
 from gpudesk.ui import graph
 from gpudesk.ui.bar import draw_bar, segments_of
 from gpudesk.ui.cells import Line, Span, clip, clip_line, fit, fit_line, line_width, spread, wrap

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gpudesk.records import dataclass
 from gpudesk.ui.cells import Line, Span, fit, wrap
 from gpudesk.units import UNKNOWN
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpudesk.domain.desk import Desk, HolderKind
 from gpudesk.domain.event import Event, EventKind, Severity
 from gpudesk.domain.model import InstalledModel
 from gpudesk.domain.problem import Problem
+from gpudesk.records import dataclass
 from gpudesk.ui.cells import Line, Span
 from gpudesk.ui.marks import letter, shade
 from gpudesk.ui.tables import Column, Table
@@ -66,8 +66,21 @@ def _modified(model: InstalledModel, scene: Scene) -> Line:
     return (Span(age((scene.now - model.modified_at).total_seconds()), "dim"),)
 
 
+AGE_STEP_SECONDS = 10
+"""How often the ages of installed models are told anew: they are days, and forty rows cost more than the rest."""
+
+
+def _installed_basis(scene: Scene) -> object:
+    return tuple(scene.marks.items()), scene.desk.engines, int(scene.now.timestamp()) // AGE_STEP_SECONDS
+
+
+def _nothing_else(_scene: Scene) -> object:
+    return None
+
+
 INSTALLED: Table[InstalledModel] = Table(
     id="installed",
+    basis=_installed_basis,
     key=installed_key,
     haystack=lambda model: " ".join(
         (model.name, model.family or "", model.quantization or "", *(model.capabilities or ()))
@@ -132,6 +145,7 @@ def other_processes(desk: Desk) -> tuple[OtherProcess, ...]:
 
 PROCESSES: Table[OtherProcess] = Table(
     id="processes",
+    basis=_nothing_else,
     key=lambda process: f"{process.card_index}/{process.pid}",
     haystack=lambda process: f"{process.name} {process.pid} {process.user or ''}",
     columns=(
@@ -208,6 +222,7 @@ EVENTS: Table[Event] = Table(
 
 PROBLEMS: Table[Problem] = Table(
     id="problems",
+    basis=_nothing_else,
     key=lambda problem: f"{problem.source} {problem.message}",
     haystack=lambda problem: f"{problem.source} {problem.message} {problem.hint or ''}",
     columns=(

@@ -7,9 +7,10 @@ so that one happening is one line.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
+from gpudesk.records import dataclass
 from gpudesk.watch.known_models import Left, Models, known, models_of
 from gpudesk.watch.memory_changes import Claims, memory_changes
 from gpudesk.watch.model_changes import RELOAD_WINDOW, EngineRound, looked_at

@@ -8,11 +8,11 @@ hole; after that, and while the driver fails, there is nothing known (`None`).
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from enum import Enum
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from gpudesk.records import dataclass
 from gpudesk.watch.staleness import age_seconds, stale_after_seconds
 
 if TYPE_CHECKING:

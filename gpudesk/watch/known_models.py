@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from gpudesk.domain.event import Event
 from gpudesk.domain.keep_alive import KeepAliveState
+from gpudesk.records import dataclass
 from gpudesk.watch.timers import Timer, first_look, span
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ seconds is one line, and one that grows all day is a line per half more.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpudesk.domain.event import Event, EventKind
+from gpudesk.records import dataclass
 from gpudesk.units import MEBIBYTE, gibibytes
 
 if TYPE_CHECKING:

@@ -9,10 +9,11 @@ bounds meet is an ordinary request.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpudesk.domain.keep_alive import KeepAliveState
+from gpudesk.records import dataclass
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gpudesk.records import dataclass
 from gpudesk.watch.names import PROCESSES, catalog_source, details_source, engine_source
 
 if TYPE_CHECKING:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from gpudesk.records import dataclass
 from gpudesk.watch.changes import Memory
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ import httpx
 
 REQUEST_SECONDS = 30.0
 POLL_SECONDS = 0.02
+PS_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,17 @@ class Api:
         return self._client.stream("POST", path, content=json.dumps(body).encode())
 
     def loaded(self) -> dict[str, dict[str, Any]]:
-        """What `/api/ps` lists, by name."""
-        return {model["name"]: model for model in self.get("/api/ps").json["models"]}
+        """What `/api/ps` lists, by name.
+
+        Asked again where it is 500 without a body: until v0.32.4 (ollama 6cd40001a) the list was read without a lock,
+        and a model that is just being unloaded ends the request with a nil pointer (server/routes.go:1419 at v0.5.4).
+        """
+        answer = self.get("/api/ps")
+        for _ in range(PS_ATTEMPTS):
+            if (answer.status, answer.text) != (500, ""):
+                break
+            answer = self.get("/api/ps")
+        return {model["name"]: model for model in answer.json["models"]}
 
     def installed(self) -> dict[str, dict[str, Any]]:
         """What `/api/tags` lists, by name."""

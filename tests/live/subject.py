@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from gpudesk.sources.process_table import ProcessTable, PsutilProcessTable
+from gpudesk.sources.process_table import ProcessTable, PsutilProcessTable, RawProcess
 from tests.live.api import Api
 from tests.live.engine import OllamaProcess, RunnerProcess
 from tests.live.fixtures import MAX_LOADED_MODELS, NUM_PARALLEL
@@ -79,4 +80,16 @@ class RealMachine:
 
     def process_table(self) -> ProcessTable:
         """Its runners are real processes."""
-        return PsutilProcessTable()
+        return _OwnRunners(self._server)
+
+
+class _OwnRunners(PsutilProcessTable):
+    """The real process table, less the runners of other servers: a second test run has the same models."""
+
+    def __init__(self, server: OllamaProcess) -> None:
+        super().__init__()
+        self._server = server
+
+    def runner_candidates(self) -> Iterable[RawProcess]:
+        """Return the runners of our server."""
+        return [raw for raw in super().runner_candidates() if raw.parent_pid == self._server.pid]

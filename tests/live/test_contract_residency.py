@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 
 from tests.live.models import CHAT, CODE, EMBED
-from tests.live.residency import FIVE_MINUTES, expiry, load, remaining_seconds, stays_for, stays_forever, talking
+from tests.live.residency import (
+    FIVE_MINUTES,
+    check_forever,
+    check_stay,
+    expiry,
+    load,
+    remaining_seconds,
+    renewal,
+    talking,
+)
 from tests.live.subject import Subject
 
 
@@ -69,13 +78,13 @@ def test_keep_alive_is_counted_from_the_end_of_the_request(
     own_models: Subject, keep_alive: object, seconds: float
 ) -> None:
     load(own_models, CHAT, keep_alive=keep_alive)
-    assert stays_for(own_models, CHAT, seconds)
+    check_stay(own_models, CHAT, seconds)
 
 
 @pytest.mark.parametrize("keep_alive", [-1, -300, "-1m", "-1s"])
 def test_every_negative_keep_alive_is_forever(own_models: Subject, keep_alive: object) -> None:
     load(own_models, CHAT, keep_alive=keep_alive)
-    assert stays_forever(own_models, CHAT)
+    check_forever(own_models, CHAT)
 
 
 @pytest.mark.parametrize(
@@ -97,17 +106,18 @@ def test_a_keep_alive_that_is_none_is_400_and_changes_nothing(
     for path in ("generate", "chat", "embed"):
         answer = own_models.api.post(f"/api/{path}", model=CHAT, keep_alive=keep_alive)
         assert (answer.status, answer.error) == (400, error), path
-    assert stays_for(own_models, CHAT, 1200)
+    check_stay(own_models, CHAT, 1200)
 
 
 def test_fractions_of_a_second_count_since_0_11_8_and_are_cut_off_before(own_models: Subject) -> None:
+    load(own_models, CHAT, keep_alive="20m")
     before = own_models.now()
-    load(own_models, CHAT, keep_alive=91.9)
+    with renewal(own_models, CHAT):
+        load(own_models, CHAT, keep_alive=91.9)
     after = own_models.now()
-    expires_at = expiry(own_models, CHAT)
     seconds = 91.9 if own_models.version >= (0, 11, 8) else 91
-    assert (expires_at - before).total_seconds() >= seconds - 0.001
-    assert (expires_at - after).total_seconds() <= seconds
+    assert (expiry(own_models, CHAT) - before).total_seconds() >= seconds - 0.001
+    assert (expiry(own_models, CHAT) - after).total_seconds() <= seconds
     answer = own_models.api.post("/api/generate", model=CHAT, keep_alive="500ms")
     assert answer.json["done_reason"] == ("load" if own_models.version >= (0, 11, 8) else "unload")
 
@@ -121,13 +131,19 @@ def test_a_model_goes_by_itself_when_its_time_is_over(own_models: Subject) -> No
 
 def test_a_request_without_keep_alive_leaves_it_as_it_is(own_models: Subject) -> None:
     load(own_models, CHAT, keep_alive=-1)
-    load(own_models, CHAT)
-    own_models.api.post("/api/generate", model=CHAT, prompt="x", stream=False, options={"num_predict": 1})
-    own_models.api.post("/api/embed", model=CHAT, input="x")
-    assert stays_forever(own_models, CHAT)
+    check_forever(own_models, CHAT)
+    with renewal(own_models, CHAT):
+        load(own_models, CHAT)
+    with renewal(own_models, CHAT):
+        own_models.api.post("/api/generate", model=CHAT, prompt="x", stream=False, options={"num_predict": 1})
+    with renewal(own_models, CHAT):
+        own_models.api.post("/api/embed", model=CHAT, input="x")
+    check_forever(own_models, CHAT)
     load(own_models, CHAT, keep_alive="20m")
-    load(own_models, CHAT, keep_alive=None)
-    assert stays_for(own_models, CHAT, 1200)
+    check_stay(own_models, CHAT, 1200)
+    with renewal(own_models, CHAT):
+        load(own_models, CHAT, keep_alive=None)
+    check_stay(own_models, CHAT, 1200)
 
 
 def test_a_prompt_with_keep_alive_0_is_answered_and_then_the_model_goes(own_models: Subject) -> None:
@@ -140,18 +156,20 @@ def test_a_prompt_with_keep_alive_0_is_answered_and_then_the_model_goes(own_mode
 
 
 def test_the_expiry_is_written_when_a_request_ends(own_models: Subject) -> None:
-    load(own_models, CHAT)
+    load(own_models, CHAT, keep_alive="10m")
+    with renewal(own_models, CHAT):
+        load(own_models, CHAT)
     before = expiry(own_models, CHAT)
     with talking(own_models, CHAT, keep_alive="20m"):
         assert expiry(own_models, CHAT) == before
     own_models.api.wait_until(lambda: expiry(own_models, CHAT) != before, "the request ended")
-    assert stays_for(own_models, CHAT, 1200)
+    check_stay(own_models, CHAT, 1200)
 
 
 def test_during_a_models_first_request_the_expiry_is_made_up_anew_each_time(own_models: Subject) -> None:
     with talking(own_models, CHAT, keep_alive="20m"):
         first = expiry(own_models, CHAT)
-        assert stays_for(own_models, CHAT, 1200)
+        check_stay(own_models, CHAT, 1200)
         assert expiry(own_models, CHAT) > first
 
 
@@ -185,7 +203,7 @@ def test_an_embedding_model_is_loaded_by_embed_alone_and_unloaded_by_generate(ow
     for fields in nothing:
         answer = api.post("/api/embed", model=EMBED, keep_alive=-1, **fields)
         assert (answer.status, answer.json) == (200, {"model": EMBED, "embeddings": []})
-    assert stays_forever(own_models, EMBED)
+    check_forever(own_models, EMBED)
     (vector,) = api.post("/api/embed", model=EMBED, input="ab").json["embeddings"]
     assert len(vector) == 128
     assert api.post("/api/embeddings", model=EMBED, prompt="").json == {"embedding": []}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tests.live.models import ALIAS, CHAT, EMBED, TINY_CHAT, WIDE, WIDE_CONTEXT
-from tests.live.residency import FIVE_MINUTES, load, stays_for, stays_forever, talking
+from tests.live.residency import FIVE_MINUTES, check_forever, check_stay, load, talking
 from tests.live.subject import Machine, Subject
 
 
@@ -15,7 +15,7 @@ def test_two_names_of_one_file_share_a_runner_under_the_first_name(own_models: S
     load(own_models, CHAT, keep_alive=-1)
     assert machine.runners() == (runner,)
     assert list(own_models.loaded()) == [ALIAS]
-    assert stays_forever(own_models, ALIAS)
+    check_forever(own_models, ALIAS)
     assert own_models.api.post("/api/generate", model=CHAT, keep_alive=0).json["done_reason"] == "unload"
     own_models.api.wait_until(lambda: not own_models.loaded(), "the model is gone under both names")
 
@@ -26,7 +26,7 @@ def test_a_changed_keep_alive_and_sampling_options_keep_the_runner(own_models: S
     load(own_models, CHAT, keep_alive=-1)
     load(own_models, CHAT, keep_alive="20m", options={"temperature": 1, "num_predict": 3, "seed": 7})
     assert machine.runners() == before
-    assert stays_for(own_models, CHAT, 1200)
+    check_stay(own_models, CHAT, 1200)
 
 
 def test_another_context_is_another_runner_and_the_keep_alive_is_lost(own_models: Subject, machine: Machine) -> None:
@@ -37,7 +37,7 @@ def test_another_context_is_another_runner_and_the_keep_alive_is_lost(own_models
     load(own_models, CHAT, options={"num_ctx": 1024})
     (after,) = machine.runners()
     assert after.pid != before.pid
-    assert stays_for(own_models, CHAT, FIVE_MINUTES)
+    check_stay(own_models, CHAT, FIVE_MINUTES)
     assert list(own_models.loaded()) == [CHAT]
 
 
@@ -49,7 +49,7 @@ def test_a_pin_request_without_the_context_reloads_a_model_loaded_with_one(
     load(own_models, CHAT, keep_alive=-1)
     (after,) = machine.runners()
     assert after.pid != before.pid
-    assert stays_forever(own_models, CHAT)
+    check_forever(own_models, CHAT)
 
 
 def test_a_derived_model_with_its_own_context_takes_the_runner_over(own_models: Subject, machine: Machine) -> None:
@@ -106,11 +106,11 @@ def test_a_killed_runner_stays_listed_until_the_next_request_loads_anew(own_mode
     (runner,) = machine.runners()
     machine.kill_runner(runner.pid)
     own_models.api.wait_until(lambda: not machine.runners(), "the runner is gone")
-    assert stays_forever(own_models, CHAT), "the engine has not noticed"
+    check_forever(own_models, CHAT)
     load(own_models, CHAT)
     (again,) = machine.runners()
     assert again.pid != runner.pid
-    assert stays_for(own_models, CHAT, FIVE_MINUTES), "the keep-alive is lost"
+    check_stay(own_models, CHAT, FIVE_MINUTES)
 
 
 def test_a_runner_killed_while_it_answers_is_an_error_line_after_status_200(

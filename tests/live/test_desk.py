@@ -20,6 +20,7 @@ from gpudesk.sources.processes import ProcessSource
 from gpudesk.watch.once import sample_once
 from tests.live.engine import OllamaProcess
 from tests.live.models import ALIAS, CHAT, CODE, EMBED, TINY_CHAT, WIDE
+from tests.live.residency import load
 from tests.live.subject import Machine, Subject
 
 ANSWER_SECONDS = 10.0
@@ -60,7 +61,7 @@ def test_the_engine_and_its_catalog_are_read_without_a_problem(
 
 
 def test_a_loaded_model_is_joined_with_its_runner(own_models: Subject, machine: Machine, tmp_path: Path) -> None:
-    own_models.api.post("/api/generate", model=CHAT, keep_alive=-1, options={"num_ctx": 512})
+    load(own_models, CHAT, keep_alive=-1, options={"num_ctx": 512})
     desk = desk_of(own_models, machine, tmp_path)
     (runner,) = machine.runners()
     model = only_model(desk)
@@ -77,8 +78,8 @@ def test_a_loaded_model_is_joined_with_its_runner(own_models: Subject, machine: 
 
 
 def test_two_names_of_one_file_are_one_loaded_model(own_models: Subject, machine: Machine, tmp_path: Path) -> None:
-    own_models.api.post("/api/generate", model=ALIAS, keep_alive="10m")
-    own_models.api.post("/api/generate", model=CHAT)
+    load(own_models, ALIAS, keep_alive="10m")
+    load(own_models, CHAT)
     model = only_model(desk_of(own_models, machine, tmp_path))
     assert model.name == ALIAS
     assert model.keep_alive is not None
@@ -88,7 +89,7 @@ def test_two_names_of_one_file_are_one_loaded_model(own_models: Subject, machine
 def test_details_come_from_show_and_name_the_file_of_the_runner(
     own_models: Subject, machine: Machine, tmp_path: Path
 ) -> None:
-    own_models.api.post("/api/generate", model=CHAT)
+    load(own_models, CHAT)
     desk = desk_of(own_models, machine, tmp_path)
     model = only_model(desk)
     (details,) = [one for one in desk.details if one.digest == model.digest]
@@ -102,7 +103,7 @@ def test_details_come_from_show_and_name_the_file_of_the_runner(
 def test_a_killed_runner_leaves_a_model_without_a_process(
     own_models: Subject, machine: Machine, tmp_path: Path
 ) -> None:
-    own_models.api.post("/api/generate", model=CHAT, keep_alive=-1)
+    load(own_models, CHAT, keep_alive=-1)
     (runner,) = machine.runners()
     machine.kill_runner(runner.pid)
     own_models.api.wait_until(lambda: not machine.runners(), "the runner is gone")

@@ -12,7 +12,7 @@ from gpudesk.domain.keep_alive import KeepAliveState
 from gpudesk.errors import FailureKind, SourceError
 from gpudesk.sources.ollama import OllamaCatalogSource, OllamaSource
 from gpudesk.sources.ollama_client import OllamaClient
-from tests.servers import Server, hang, html, serving, status
+from tests.servers import Server, hang, html, in_turn, json_body, raw_body, serving, status
 from tests.sources.ollama_rig import START, Steps, TinyOllama, desk_of, digest_of
 
 DESK = desk_of("")
@@ -185,3 +185,22 @@ def test_an_engine_that_comes_and_goes() -> None:
 def test_a_remote_engine_is_not_local() -> None:
     client = OllamaClient(EngineAddress("http://192.0.2.1:11434"))
     assert not client.local
+
+
+def test_a_500_without_a_word_is_asked_again_once(rig: Rig) -> None:
+    """What 0.5.4 answers while a model is being unloaded: its handler panics over the vanished runner."""
+    silent = raw_body(b"", code=500)
+    rig.ollama.broken["/api/ps"] = in_turn(silent, json_body({"models": [ENTRY]}))
+    assert [model.name for model in rig.source.read(DESK).models] == ["qwen3:14b"]
+    rig.ollama.broken["/api/ps"] = silent
+    before = rig.asked("/api/ps")
+    with pytest.raises(SourceError, match="answered 500"):
+        rig.source.read(DESK)
+    assert rig.asked("/api/ps") == before + 2, "once more and not for ever"
+
+
+def test_a_500_with_words_is_believed_at_once(rig: Rig) -> None:
+    rig.ollama.broken["/api/ps"] = status(500, "out of luck")
+    with pytest.raises(SourceError, match="out of luck"):
+        rig.source.read(DESK)
+    assert rig.asked("/api/ps") == 1

@@ -200,3 +200,44 @@ def test_clicking_a_tab_shows_its_list() -> None:
             assert "keep-alive of qwen3:14b changed from forever to 5m" in shown.text()
 
     run(scenario())
+
+
+def test_rows_that_look_alike_can_each_be_reached() -> None:
+    async def scenario() -> None:
+        desk = replace(one_card(), models=(CHAT, CHAT, CODER))
+        async with showing(desk, COMFORTABLE) as shown:
+            await shown.press("down")
+            await shown.change(replace(desk, models=(CHAT, CHAT, EMBED, CODER)))
+            await shown.press("down")
+            assert shown.desk.loaded.selected == EMBED
+
+    run(scenario())
+
+
+def test_kept_rows_follow_what_they_show() -> None:
+    """Rows of installed models are kept between moments; a letter that moves must still be drawn."""
+
+    async def scenario() -> None:
+        desk = one_card()
+        async with showing(desk, COMFORTABLE) as shown:
+
+            def row_of(name: str) -> str:
+                top = shown.desk.installed.region.y
+                return next(line for line in shown.lines()[top:] if name in line)
+
+            assert "A  qwen3:14b " in row_of("qwen3:14b ")
+            await shown.change(replace(desk, models=(CODER, EMBED)))
+            assert "A" not in row_of("qwen3:14b ").split("qwen3:14b")[0]
+            grown = tuple(
+                replace(model, size_bytes=77 << 30) if model.name == CHAT.name else model for model in desk.installed
+            )
+            await shown.change(replace(desk, models=(CODER, EMBED), installed=grown))
+            assert "77.0" in row_of("qwen3:14b ")
+            shown.feed.moment = NOW + timedelta(days=1)
+            await shown.change(replace(desk, models=(CODER, EMBED), installed=grown))
+            assert "4d ago" in row_of("qwen3:14b ")
+            await shown.pilot.resize_terminal(80, 24)
+            await shown.pilot.pause()
+            assert "77.0" in row_of("qwen3:14b ")
+
+    run(scenario())

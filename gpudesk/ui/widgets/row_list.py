@@ -17,7 +17,7 @@ from gpudesk.keymap import Scope
 from gpudesk.ui.bindings import bindings_for
 from gpudesk.ui.cells import Line, Span
 from gpudesk.ui.layout import Frame, body_width
-from gpudesk.ui.tables import Table, header, ordered, place, row
+from gpudesk.ui.tables import Placed, Table, header, ordered, place, row
 from gpudesk.ui.widgets.panel import LineWidget, frame_lines
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from gpudesk.ui.widgets.panel import Painted
 
 Item = TypeVar("Item")
+
+MOST_ROWS_KEPT = 500
+"""Composed rows kept for the next moment."""
 
 
 class RowList(LineWidget, Generic[Item]):
@@ -70,6 +73,8 @@ class RowList(LineWidget, Generic[Item]):
         self._index = 0
         self._top = 0
         self._built_from: tuple[object, ...] = ()
+        self._kept: dict[str, tuple[Item, Line]] = {}
+        self._kept_for: object = None
 
     # --- what is in it ------------------------------------------------------------------------------------------
 
@@ -95,7 +100,7 @@ class RowList(LineWidget, Generic[Item]):
             haystack = self.table.haystack
             items = [item for item in items if all(word in haystack(item).casefold() for word in words)]
         self._rows = ordered(items, self._scene, column, reverse=self.reverse)
-        self._keys = [self.table.key(item) for item in self._rows]
+        self._keys = _unique([self.table.key(item) for item in self._rows])
         self._anchor()
 
     def _anchor(self) -> None:
@@ -140,12 +145,13 @@ class RowList(LineWidget, Generic[Item]):
         count = self.page_lines
         self._keep_visible(count)
         placed = place(self.table.columns, body_width(size.width, self.frame))
+        self._refresh_kept(placed, self._scene)
         body: list[tuple[Line, str]] = [
             (header(placed, sorted_by=self.sorted_by, reverse=self.reverse, note=self.note), self._head_ground),
         ]
         for index in range(self._top, min(self._top + count, len(self._rows))):
             ground = "cursor" if index == self._index and self.has_focus else ""
-            body.append((row(placed, self._rows[index], self._scene), ground))
+            body.append((self._row(index, placed, self._scene), ground))
         if not self._rows:
             nothing: Line = (Span(f"nothing matches “{self.filter_text}”", "dim"),)
             body.extend((line, "") for line in ([nothing] if self._items else self.empty))
@@ -159,6 +165,24 @@ class RowList(LineWidget, Generic[Item]):
             focused=self.has_focus,
             thumb=self._thumb(count),
         )
+
+    def _refresh_kept(self, placed: Sequence[Placed[Item]], scene: Scene) -> None:
+        """Forget the rows composed before when what they depend on has changed."""
+        basis = self.table.basis
+        kept_for = None if basis is None else (basis(scene), [(entry.column.id, entry.width) for entry in placed])
+        if kept_for is None or kept_for != self._kept_for or len(self._kept) > MOST_ROWS_KEPT:
+            self._kept.clear()
+        self._kept_for = kept_for
+
+    def _row(self, index: int, placed: Sequence[Placed[Item]], scene: Scene) -> Line:
+        """Compose a row, or take the one composed before for an equal item."""
+        item, key = self._rows[index], self._keys[index]
+        kept = self._kept.get(key)
+        if kept is not None and (kept[0] is item or kept[0] == item):
+            return kept[1]
+        line = row(placed, item, scene)
+        self._kept[key] = (item, line)
+        return line
 
     @property
     def _head_ground(self) -> str:
@@ -222,9 +246,9 @@ class RowList(LineWidget, Generic[Item]):
 
     def action_details(self) -> None:
         """Ask for the details of the row under the cursor."""
-        key = self.selected_key
-        if key is not None:
-            self.post_message(self.Opened(self, key))
+        item = self.selected
+        if item is not None:
+            self.post_message(self.Opened(self, self.table.key(item)))
 
     def action_next_sort(self) -> None:
         """Order by the next column that has an order, after the last by none."""
@@ -285,3 +309,15 @@ class RowList(LineWidget, Generic[Item]):
     def on_blur(self) -> None:
         """Hide the cursor."""
         self.post_message(self.Changed())
+
+
+def _unique(keys: list[str]) -> list[str]:
+    """Number the keys that occur more than once, so that the cursor can stand on each of their rows."""
+    if len(set(keys)) == len(keys):
+        return keys
+    seen: dict[str, int] = {}
+    numbered: list[str] = []
+    for key in keys:
+        count = seen[key] = seen.get(key, -1) + 1
+        numbered.append(f"{key} #{count}" if count else key)
+    return numbered

@@ -1,0 +1,81 @@
+"""Draws the pictures in `assets/` from fixed desks: `make pictures`. The same desks give the same bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpudesk.config import Settings
+from gpudesk.domain.desk import Desk
+from gpudesk.ui.app import GpudeskApp
+from tests.ui.desks import GIB, many, one_card, seeded, spilled, two_cards
+
+ASSETS = Path(__file__).parents[1] / "assets"
+FONTS = "ui-monospace, 'DejaVu Sans Mono', 'Cascadia Mono', Menlo, Consolas, monospace"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture and how to come by it."""
+
+    name: str
+    desk: Callable[[], Desk]
+    size: tuple[int, int]
+    theme: str = "gpudesk-dark"
+    keys: tuple[str, ...] = ()
+
+
+PICTURES = (
+    Picture("desk-120x40", one_card, (120, 40)),
+    Picture("desk-80x24", spilled, (80, 24)),
+    Picture("desk-light", one_card, (120, 40), "gpudesk-light"),
+    Picture("desk-wide", two_cards, (200, 56)),
+    Picture("many-cards", many, (120, 40)),
+    Picture("detail", one_card, (160, 44), keys=("enter",)),
+    Picture("help", one_card, (120, 44), keys=("question_mark",)),
+)
+
+
+async def draw(picture: Picture) -> str:
+    """Return a picture as SVG without anything that would be fetched from elsewhere."""
+    settings = Settings(theme=picture.theme, reserve_bytes=GIB, reduced_motion=True)
+    app = GpudeskApp(seeded(picture.desk()), settings)
+    async with app.run_test(size=picture.size) as pilot:
+        await pilot.pause()
+        await pilot.press(*picture.keys)
+        await pilot.pause()
+        svg = app.export_screenshot(title="gpudesk")
+    svg = re.sub(r"@font-face\s*\{[^}]*\}\s*", "", svg)
+    svg = svg.replace("Fira Code, monospace", FONTS)
+    return "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"
+
+
+def steady() -> None:
+    """Make the drawing independent of who draws: no color settings of the terminal, one time zone."""
+    for name in [name for name in os.environ if name.startswith("TEXTUAL") and "SNAPSHOT" not in name]:
+        del os.environ[name]
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM"):
+        os.environ.pop(name, None)
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+
+
+def main() -> int:
+    """Draw every picture."""
+    steady()
+    ASSETS.mkdir(exist_ok=True)
+    for picture in PICTURES:
+        path = ASSETS / f"{picture.name}.svg"
+        path.write_text(asyncio.run(draw(picture)), encoding="utf-8")
+        print(path.relative_to(ASSETS.parent))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
