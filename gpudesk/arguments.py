@@ -11,7 +11,7 @@ from gpudesk.errors import UsageError
 
 T = TypeVar("T")
 
-VERBS = ("status", "doctor", "config")
+VERBS = ("status", "fit", "suggest", "points", "doctor", "config")
 
 DESCRIPTION = "Live video memory per model, for people who run language models on their own graphics card."
 
@@ -23,6 +23,9 @@ examples:
   gpudesk status --json --watch             one JSON document per line and interval
   gpudesk --ollama localhost --ollama https://gpu-box:11434
   gpudesk --demo                            a simulated workstation, to look around
+  gpudesk fit qwen3:14b@16k bge-m3          do these fit together, before anything is loaded
+  gpudesk fit model.gguf --card "RTX 4090"  on a card that need not be here
+  gpudesk suggest --roles chat,embed        which installed models fit together
   gpudesk doctor                            what was found, what not, why, and what to do
 """
 
@@ -64,7 +67,7 @@ class _Parser(argparse.ArgumentParser):
             kind = "option" if word.startswith("-") else "argument"
             raise UsageError(f"unknown {kind} {word}", self._hint(word, (*self._option_strings(), *VERBS)))
         if choice:
-            known = VERBS if choice[1] == "COMMAND" else ("show", "path", "check")
+            known = VERBS if choice[1] == "COMMAND" else re.findall(r"'([a-z]+)'", message.partition("choose from")[2])
             raise UsageError(f"unknown command {choice[2]}", self._hint(choice[2], known))
         raise UsageError(message, f"See {self.prog} --help")
 
@@ -89,7 +92,8 @@ class _Parser(argparse.ArgumentParser):
 
 ALL_OPTIONS = {
     "--help", "--version", "--ollama", "--demo", "--config", "--theme", "--no-color", "--ansi", "--reduced-motion",
-    "--reserve", "--interval", "--timeout", "--insecure", "--ca-file", "--json", "--watch",
+    "--reserve", "--interval", "--timeout", "--insecure", "--ca-file", "--json", "--watch", "--ctx", "--parallel",
+    "--kv", "--flash-attention", "--card", "--vram", "--others", "--engine-version", "--explain", "--roles",
 }  # fmt: skip
 
 
@@ -202,6 +206,9 @@ def build_parser() -> argparse.ArgumentParser:
     doctor.add_argument("--timeout", metavar="SECONDS", type=_checked(_seconds), default=argparse.SUPPRESS,
                         help="how long one look may take (default 5)")  # fmt: skip
     _add_options(doctor, "verb_")
+    from gpudesk.planner_arguments import add_planner_verbs
+
+    add_planner_verbs(verbs, _checked, lambda verb: _add_options(verb, "verb_"))
     config = verbs.add_parser("config", help="show, find or check the configuration", allow_abbrev=False,
                               formatter_class=form, description="The configuration in force, its file, its "
                               "mistakes.")  # fmt: skip

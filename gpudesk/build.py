@@ -12,13 +12,17 @@ from gpudesk.domain.problem import Problem
 from gpudesk.workstation import Found, NothingFoundError, Workstation, found_in, is_settled
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from gpudesk.commands.fit import Means
     from gpudesk.config import EngineAddress, Settings
     from gpudesk.domain.desk import Desk
     from gpudesk.domain.host import Host
+    from gpudesk.learner import Learner
     from gpudesk.sim.workstation import SimulatedWorkstation
     from gpudesk.sources.base import Source
+    from gpudesk.sources.model_metadata import ModelMetadataSource
     from gpudesk.watch.poller import Poller
 
 DEFAULT_SCENARIO = "coding"
@@ -169,6 +173,35 @@ def _simulated_sources(simulated: SimulatedWorkstation, settings: Settings) -> t
     return (driver, *engines, processes, _SimulatedHost(simulated))
 
 
+def planning_means(open_it: Callable[[], Workstation], settings: Settings, *, demo: bool) -> Means:
+    """Return what the planner's commands work with; nothing is opened or asked before they need it."""
+    from gpudesk.commands.fit import Means
+    from gpudesk.paths import data_directory
+
+    return Means(
+        settings=settings,
+        workstation=open_it,
+        metadata=lambda workstation: _metadata_source(settings if workstation is None else workstation.settings, demo),
+        points_directory=None if demo else data_directory(),
+        demo=demo,
+    )
+
+
+def _metadata_source(settings: Settings, demo: bool) -> ModelMetadataSource:
+    from gpudesk.paths import cache_directory
+    from gpudesk.sources.manifests import default_directories
+    from gpudesk.sources.model_metadata import ModelMetadataSource
+    from gpudesk.sources.ollama_client import OllamaClient
+
+    clients = [OllamaClient(address) for address in settings.engines]
+    if demo:
+        return ModelMetadataSource(clients)
+    here = any(client.local for client in clients)
+    return ModelMetadataSource(
+        clients, cache_directory=cache_directory(), models_directories=default_directories() if here else ()
+    )
+
+
 def run_screen(workstation: Workstation) -> int:
     """Show the screen until it is left, and return the exit code.
 
@@ -182,17 +215,33 @@ def run_screen(workstation: Workstation) -> int:
     start.resume_collector_soon()
     poller = Poller(workstation.sources, workstation.clock)
     poller.start()
+    learner = None
     try:
         from gpudesk.ui.app import GpudeskApp
         from gpudesk.ui.run import run_app
 
         if not workstation.demo:
             _stop_when_empty(poller, workstation.settings)
+            learner = _start_learning(poller)
         app = GpudeskApp(poller, workstation.settings, banner=workstation.banner, problems=workstation.problems)
         return run_app(app)
     finally:
+        if learner is not None:
+            learner.stop()
         poller.stop()
         workstation.close()
+
+
+def _start_learning(poller: Poller) -> Learner:
+    """Keep what the driver measures of the loads on the screen, for the planner."""
+    from gpudesk.learner import Learner, calculated
+    from gpudesk.paths import cache_directory, data_directory
+    from gpudesk.sources.calibration_store import CalibrationStore
+
+    store, cache = CalibrationStore(data_directory()), cache_directory()
+    learner = Learner(poller, lambda load: calculated(load, cache), store.add)
+    learner.start()
+    return learner
 
 
 def _stop_when_empty(poller: Poller, settings: Settings) -> None:

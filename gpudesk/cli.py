@@ -127,6 +127,31 @@ def _doctor(options: Options) -> int:
         workstation.close()
 
 
+def _fit(options: Options) -> int:
+    configured = _configured(options)
+    from gpudesk.build import planning_means
+    from gpudesk.commands import fit
+
+    means = planning_means(lambda: _opened(options, configured), configured.settings, demo="demo" in vars(options))
+    return fit.run(fit.request_from(vars(options)), means, sys.stdout)
+
+
+def _suggest(options: Options) -> int:
+    configured = _configured(options)
+    from gpudesk.build import planning_means
+    from gpudesk.commands import fit, suggest
+
+    means = planning_means(lambda: _opened(options, configured), configured.settings, demo="demo" in vars(options))
+    return suggest.run(options.roles, fit.request_from(vars(options)), means, sys.stdout)
+
+
+def _points(options: Options) -> int:
+    from gpudesk.commands import points
+    from gpudesk.paths import data_directory
+
+    return points.run(options.what, data_directory(), sys.stdout)
+
+
 def _config(options: Options) -> int:
     configured = _configured(options)
     from gpudesk.commands import config
@@ -137,6 +162,9 @@ def _config(options: Options) -> int:
 HANDLERS: Mapping[str | None, Callable[[Options], int]] = {
     None: _screen,
     "status": _status,
+    "fit": _fit,
+    "suggest": _suggest,
+    "points": _points,
     "doctor": _doctor,
     "config": _config,
 }

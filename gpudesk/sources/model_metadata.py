@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from gpudesk.errors import FailureKind, GpudeskError, SourceError, UsageError
 from gpudesk.sources.ollama_cache import DetailsCache
 from gpudesk.sources.ollama_show import SHOW_BYTES, details_of, parse_show
+from gpudesk.sources.ollama_values import as_list, as_object
 from gpudesk.text import clean
 
 if TYPE_CHECKING:
     from gpudesk.domain.model import InstalledModel
-    from gpudesk.fit.metadata import ModelMetadata
+    from gpudesk.fit.metadata import ModelMetadata, Tensor
     from gpudesk.sources.ollama_client import OllamaClient
 
 AT_ONCE = 4
@@ -47,9 +48,12 @@ class FoundModel:
     parameters: Mapping[str, int] = field(default_factory=dict)
     """`num_ctx` and others, where the modelfile sets them."""
     capabilities: tuple[str, ...] | None = None
-    adapter_count: int = 0
-    """LoRA adapters whose tensors nobody told."""
-    has_draft: bool = False
+    adapters: tuple[tuple[Tensor, ...], ...] = ()
+    """Tensors of each LoRA adapter."""
+    draft: ModelMetadata | None = None
+    """The small model that is loaded with it for speculation."""
+    notes: tuple[str, ...] = ()
+    """What of it could not be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,10 +257,18 @@ def read_file(path: Path) -> FoundModel:
     """
     if path.suffix.lower() == ".json":
         return _saved_reply(path)
+    return FoundModel(clean(path.name), read_tensors(path))
+
+
+def read_tensors(path: Path) -> ModelMetadata:
+    """Read the header of a model or adapter.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
     from gpudesk.sources.gguf_files import read_model
 
-    metadata = read_model(path)
-    return FoundModel(clean(path.name), metadata)
+    return read_model(path)
 
 
 def _saved_reply(path: Path) -> FoundModel:
@@ -292,9 +304,8 @@ def _found(name: str, digest: str | None, reduced: dict[str, Any]) -> FoundModel
     from gpudesk.fit.from_show import metadata_from_show
 
     details = details_of(digest or "", reduced)
-    files = reduced.get("files")
-    adapters = files.get("adapter") if isinstance(files, dict) else None
-    drafts = files.get("draft") if isinstance(files, dict) else None
+    companions, notes = _companions(name, reduced)
+    drafts, adapters = companions["draft"], companions["adapter"]
     return FoundModel(
         name=name,
         metadata=metadata_from_show(reduced, name=name),
@@ -302,9 +313,24 @@ def _found(name: str, digest: str | None, reduced: dict[str, Any]) -> FoundModel
         blob_digest=details.blob_digests[0] if details.blob_digests else None,
         parameters=parameters(reduced.get("parameters")),
         capabilities=details.capabilities,
-        adapter_count=len(adapters) if isinstance(adapters, list) else 0,
-        has_draft=bool(drafts),
+        adapters=tuple(adapter.tensors for adapter in adapters),
+        draft=drafts[0] if drafts else None,
+        notes=notes,
     )
+
+
+def _companions(name: str, reduced: dict[str, Any]) -> tuple[dict[str, list[ModelMetadata]], tuple[str, ...]]:
+    """Read the headers of adapters and draft models, whose tensors `/api/show` does not tell."""
+    found: dict[str, list[ModelMetadata]] = {"adapter": [], "draft": []}
+    notes = []
+    listed = as_object(reduced.get("files"))
+    for kind, models in found.items():
+        for path in as_list(listed.get(kind)):
+            try:
+                models.append(read_tensors(Path(path)))
+            except (GpudeskError, OSError, ValueError):
+                notes.append(f"{name} has a file ({kind}) that cannot be read here; what it takes is not counted")
+    return found, tuple(notes)
 
 
 def parameters(text: object) -> dict[str, int]:

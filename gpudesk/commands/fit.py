@@ -1,0 +1,239 @@
+"""`gpudesk fit`: whether models fit together, before anything is loaded."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TextIO
+
+from gpudesk.commands.planning import Situation, described, of_desk
+from gpudesk.errors import ExitCode
+from gpudesk.fit.values import LoadOptions, Verdict, Wanted
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gpudesk.config import Settings
+    from gpudesk.domain.desk import Desk
+    from gpudesk.domain.model import InstalledModel
+    from gpudesk.fit.calibration import Calibration
+    from gpudesk.fit.values import EngineProfile, Plan
+    from gpudesk.planner_values import AskedModel
+    from gpudesk.sources.model_metadata import FoundModel, ModelMetadataSource
+    from gpudesk.workstation import Workstation
+
+LOOK_SECONDS = 5.0
+SIBLINGS_MOST = 4
+"""Other quantizations of a wanted model that are offered as alternatives."""
+
+
+@dataclass(frozen=True, slots=True)
+class FitRequest:
+    """What was typed."""
+
+    models: tuple[AskedModel, ...]
+    context_length: int | None = None
+    parallel: int | None = None
+    kv_cache_type: tuple[str, str] | None = None
+    flash_attention: bool | None = None
+    cards: tuple[str, ...] = ()
+    memory: tuple[int, ...] = ()
+    others: tuple[int, ...] = ()
+    version: str | None = None
+    explain: bool = False
+    as_json: bool = False
+
+    @property
+    def is_described(self) -> bool:
+        """The cards are told instead of looked at."""
+        return bool(self.cards or self.memory)
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the command works with; `build` makes it."""
+
+    settings: Settings
+    workstation: Callable[[], Workstation]
+    """Opened only when the cards of this computer are meant."""
+    metadata: Callable[[Workstation | None], ModelMetadataSource]
+    points_directory: Path | None = None
+    """Where measured points are kept; None takes none into account."""
+    demo: bool = False
+    """Names and cards are those of a simulation, which must run to tell about them."""
+
+
+def request_from(given: Mapping[str, Any]) -> FitRequest:
+    """Make the request of the options of the command line."""
+    flash = {"on": True, "off": False}.get(given.get("flash_attention", "auto"))
+    return FitRequest(
+        models=tuple(given.get("models", ())),
+        context_length=given.get("ctx"),
+        parallel=given.get("parallel"),
+        kv_cache_type=given.get("kv"),
+        flash_attention=flash,
+        cards=tuple(given.get("card", ())),
+        memory=tuple(given.get("vram", ())),
+        others=tuple(given.get("others", ())),
+        version=given.get("engine_version"),
+        explain=given.get("explain", False),
+        as_json=given.get("json", False),
+    )
+
+
+def run(request: FitRequest, means: Means, out: TextIO) -> int:
+    """Plan, print, and return the exit code.
+
+    Raises:
+        UsageError: a model that is not installed, a card nobody knows.
+        SourceError: no card, or nobody to tell about a model.
+    """
+    workstation = None if request.is_described and not means.demo else means.workstation()
+    try:
+        desk = _look(workstation) if workstation is not None else None
+        situation = _situation(request, means, desk)
+        source = means.metadata(workstation)
+        try:
+            plan = _plan(request, means, situation, source, desk)
+        finally:
+            source.close()
+        _print(plan, request, situation, out, means.settings, workstation.banner if workstation is not None else None)
+    finally:
+        if workstation is not None:
+            workstation.close()
+    return exit_code(plan)
+
+
+def exit_code(plan: Plan) -> int:
+    """Return 0 when everything fits, 1 when something spills or does not fit."""
+    return ExitCode.OK if plan.verdict in (Verdict.FITS, Verdict.TIGHT) else ExitCode.FAILED
+
+
+def load_options(request: FitRequest, asked: AskedModel, found: FoundModel, profile: EngineProfile) -> LoadOptions:
+    """Return how a model would be loaded: as typed, else as its modelfile says, else as the engine is set."""
+    context = asked.context_length or request.context_length or found.parameters.get("num_ctx") or None
+    keys, values = request.kv_cache_type or (profile.kv_cache_type, profile.kv_cache_type)
+    flash = request.flash_attention if request.flash_attention is not None else profile.flash_attention
+    return LoadOptions(
+        context_length=context,
+        parallel=request.parallel,
+        kv_cache_type_k=keys,
+        kv_cache_type_v=values,
+        flash_attention=flash,
+        batch_size=found.parameters.get("num_batch") or None,
+        layers_on_gpu=found.parameters.get("num_gpu"),
+        draft=found.draft,
+        lora=found.adapters,
+    )
+
+
+def progress_on(stream: TextIO | None) -> Callable[[int, int], None] | None:
+    """Return what tells on a terminal how far the reading of models is; None where nobody reads along."""
+    if stream is None or not stream.isatty():
+        return None
+
+    def show(done: int, total: int) -> None:
+        end = "\r" if done < total else "\r\x1b[K"
+        stream.write(f"reading models {done} of {total}{end}")
+        stream.flush()
+
+    return show
+
+
+def calibration_from(directory: Path | None) -> Calibration | None:
+    """Read the measured points; what is wrong with their store is said on stderr."""
+    if directory is None:
+        return None
+    from gpudesk import diagnostics
+    from gpudesk.fit.calibration import Calibration
+    from gpudesk.sources.calibration_store import CalibrationStore
+
+    store = CalibrationStore(directory)
+    points = store.read()
+    if store.problem is not None:
+        diagnostics.say(f"gpudesk: {store.problem}")
+    return Calibration(points) if points else None
+
+
+def _look(workstation: Workstation) -> Desk:
+    from gpudesk.watch.poller import sample_once
+
+    return sample_once(workstation.sources, workstation.clock, LOOK_SECONDS)
+
+
+def _situation(request: FitRequest, means: Means, desk: Desk | None) -> Situation:
+    reserve = means.settings.reserve_bytes
+    if request.is_described or desk is None:
+        return described(
+            request.cards, request.memory, others=request.others, reserve_bytes=reserve, version=request.version,
+            environment=os.environ,
+        )  # fmt: skip
+    return of_desk(desk, others=request.others, reserve_bytes=reserve, version=request.version, environment=os.environ)
+
+
+def _plan(
+    request: FitRequest,
+    means: Means,
+    situation: Situation,
+    source: ModelMetadataSource,
+    desk: Desk | None,
+) -> Plan:
+    from gpudesk.fit.plan import plan
+
+    installed = desk.installed if desk is not None and desk.installed else None
+    found = source.find([asked.word for asked in request.models], installed, progress_on(sys.stderr))
+    wanted = [
+        Wanted(each.name, each.metadata, load_options(request, asked, each, situation.profile), each.blob_digest)
+        for asked, each in zip(request.models, found, strict=True)
+    ]
+    siblings = source.find_all(smaller_siblings(found, installed or ()))[0]
+    others = [
+        Wanted(each.name, each.metadata, load_options(request, request.models[0], each, situation.profile),
+               each.blob_digest)
+        for each in siblings
+    ]  # fmt: skip
+    result = plan(
+        wanted,
+        situation.cards,
+        situation.profile,
+        residents=situation.residents,
+        calibration=calibration_from(means.points_directory),
+        installed=others,
+    )
+    notes = (*situation.notes, *(note for each in found for note in each.notes))
+    return replace(result, notes=(*notes, *result.notes))
+
+
+def smaller_siblings(found: Sequence[FoundModel], installed: Sequence[InstalledModel]) -> list[InstalledModel]:
+    """Return installed models of the same family and size in a smaller quantization."""
+    by_name = {model.name: model for model in installed}
+    siblings: dict[str, InstalledModel] = {}
+    for each in found:
+        own = by_name.get(each.name)
+        if own is None or own.size_bytes is None:
+            continue
+        for model in installed:
+            smaller = model.size_bytes is not None and model.size_bytes < own.size_bytes
+            alike = (model.family, model.parameter_size) == (own.family, own.parameter_size)
+            if smaller and alike and own.family is not None and model.quantization != own.quantization:
+                siblings.setdefault(model.name, model)
+    return sorted(siblings.values(), key=lambda model: -(model.size_bytes or 0))[:SIBLINGS_MOST]
+
+
+def _print(
+    plan: Plan, request: FitRequest, situation: Situation, out: TextIO, settings: Settings, banner: str | None
+) -> None:
+    if request.as_json:
+        from gpudesk.fit_output import document
+        from gpudesk.output import to_json
+
+        out.write(to_json(document(plan), indented=True) + "\n")
+        return
+    from gpudesk.commands.planning import style_of
+    from gpudesk.fit_output import plan_lines
+
+    style = style_of(out, settings)
+    lines = plan_lines(plan, style, engine=situation.engine, banner=banner, explain=request.explain)
+    out.write("\n".join(lines) + "\n")
