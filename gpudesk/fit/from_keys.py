@@ -6,9 +6,9 @@ Ollama writes the same keys under its own architecture names (fs/ggml/ggml.go at
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from gpudesk.fit.from_tensors import head_counts, head_counts_kv, key_lengths, layers_listed, output_width
 from gpudesk.fit.gguf_values import HeaderError, SkippedArray
 from gpudesk.fit.key_values import Keys
 from gpudesk.fit.metadata import ModelMetadata, Tensor
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 MOST_LAYERS = 4096
 """llama.cpp itself stops at 512 (`LLAMA_MAX_LAYERS`)."""
+MOST_WIDTH = 1 << 20
+"""Values per token in one layer; the widest models have 53,248."""
+MOST_ROWS = 1 << 31
 PROJECTOR_PREFIXES = ("v.", "mm.", "a.", "resampler.", "vision_tower.", "multi_modal_projector.")
 """Tensors that belong to the projector (ollama llm/llama_server.go:744; the last three are of older files)."""
-
-_LAYER = re.compile(r"blk\.(\d{1,5})\.", re.ASCII)
-_BOUNDS = {"width": 1 << 24, "count": 1 << 31}
 
 
 def metadata_from_keys(
@@ -45,9 +45,10 @@ def metadata_from_keys(
     Raises:
         HeaderError: names the key or tensor that is missing or makes no sense.
     """
+    keys = Keys(key_values)
+    _check_model(keys)
     model_tensors, projector_tensors = _apart(tensors)
     by_name = {tensor.name: tensor for tensor in model_tensors}
-    keys = Keys(key_values)
     layers, prediction = _layer_count(keys, by_name)
     embedding = _embedding_length(keys, by_name)
     heads = _head_count(keys, by_name, layers)
@@ -57,7 +58,7 @@ def metadata_from_keys(
         layer_count=layers,
         embedding_length=embedding,
         head_count=heads,
-        head_count_kv=_head_count_kv(keys, by_name, heads, key_length),
+        head_count_kv=_head_count_kv(keys, by_name, heads, (key_length, value_length)),
         key_length=key_length,
         value_length=value_length,
         vocabulary_size=_vocabulary_size(keys, by_name),
@@ -70,7 +71,7 @@ def metadata_from_keys(
         kv_lora_rank=keys.number("attention.kv_lora_rank"),
         rope_dimension_count=keys.number("rope.dimension_count"),
         sliding_window=keys.number("attention.sliding_window"),
-        sliding_window_pattern=_sliding_window_pattern(keys, layers),
+        sliding_window_pattern=_sliding_window_pattern(keys, by_name, layers, key_length),
         shared_kv_layers=min(keys.number("attention.shared_kv_layers") or 0, layers),
         full_attention_interval=keys.number("full_attention_interval"),
         recurrent_layers=keys.flags("attention.recurrent_layers", layers),
@@ -98,6 +99,15 @@ def metadata_from_keys(
     )
 
 
+def _check_model(keys: Keys) -> None:
+    """Refuse files that are no language model by themselves."""
+    kind = keys.value("general.type")
+    if kind == "adapter" or keys.value("adapter.type") is not None:
+        raise HeaderError("general.type", "a LoRA adapter, not a model", "Name the model and give the adapter with it")
+    if keys.architecture == "clip" or kind == "mmproj":
+        raise HeaderError("general.architecture", "a projector, not a model", "Name the model's own file")
+
+
 def _apart(tensors: Iterable[Tensor]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     """Separate the model's tensors from its projector's; each must have a size."""
     model: list[Tensor] = []
@@ -111,92 +121,84 @@ def _apart(tensors: Iterable[Tensor]) -> tuple[tuple[Tensor, ...], tuple[Tensor,
 def _layer_count(keys: Keys, tensors: Mapping[str, Tensor]) -> tuple[int, int]:
     """Return the repeating layers and, apart from them, the blocks that predict further tokens.
 
-    `block_count` counts both (llama.cpp src/llama-model.cpp: `n_layer = n_layer_all - n_layer_nextn`).
+    `block_count` counts both (llama.cpp src/llama-hparams.cpp: `n_layer_all - n_layer_nextn`). A file may lack the
+    latter's tensors; nothing is loaded for them then.
     """
-    listed = {int(match[1]) for tensor in tensors if (match := _LAYER.match(tensor)) is not None}
+    listed = layers_listed(tensors)
     total = keys.number("block_count", most=MOST_LAYERS, least=0)
     if total is None:
         if not listed:
             raise HeaderError(keys.full("block_count"), "missing, so the number of layers is unknown")
-        total = max(listed) + 1
+        total = listed
         keys.note("block_count", "counted from the tensors")
-    if total == 0:
-        raise HeaderError(keys.full("block_count"), "a model without layers")
-    if total > MOST_LAYERS:
-        raise HeaderError(keys.full("block_count"), f"more than {MOST_LAYERS} layers")
+    if not 0 < total <= MOST_LAYERS:
+        raise HeaderError(keys.full("block_count"), f"{total}, from 1 to {MOST_LAYERS} are possible")
+    if listed > total:
+        raise HeaderError(keys.full("block_count"), f"{total}, but there are tensors of layer {listed - 1}")
     prediction = keys.number("nextn_predict_layers", most=MOST_LAYERS) or 0
     if prediction >= total:
         raise HeaderError(keys.full("nextn_predict_layers"), f"{prediction} of {total} layers")
-    return total - prediction, prediction
+    layers = total - prediction
+    return layers, prediction if not listed or listed > layers else 0
 
 
 def _embedding_length(keys: Keys, tensors: Mapping[str, Tensor]) -> int:
-    told = keys.number("embedding_length", most=_BOUNDS["width"])
+    told = keys.number("embedding_length", most=MOST_WIDTH)
     if told is not None:
         return told
     table = tensors.get("token_embd.weight")
-    if table is None or not table.shape or not 0 < table.shape[0] <= _BOUNDS["width"]:
+    if table is None or not table.shape or not 0 < table.shape[0] <= MOST_WIDTH:
         raise HeaderError(keys.full("embedding_length"), "missing")
     keys.note("embedding_length", "taken from token_embd.weight")
     return table.shape[0]
 
 
 def _head_count(keys: Keys, tensors: Mapping[str, Tensor], layers: int) -> tuple[int, ...]:
-    told = keys.per_layer("attention.head_count", layers, most=_BOUNDS["width"])
+    told = keys.per_layer("attention.head_count", layers, most=MOST_WIDTH)
     if told is not None:
         return told
-    width = _first_width(tensors, "attn_q.weight")
-    if width is None:
+    if not any(name.endswith(".attn_q.weight") for name in tensors):
         return (0,) * layers  # no attention at all: mamba, rwkv
     key_length = keys.number("attention.key_length")
     if key_length is None:
         raise HeaderError(keys.full("attention.head_count"), "missing, though the model has attention")
     keys.note("attention.head_count", "derived from attn_q.weight")
-    return tuple(
-        _width(tensors, layer, "attn_q.weight") // key_length if f"blk.{layer}.attn_q.weight" in tensors else 0
-        for layer in range(layers)
-    )
+    return head_counts(tensors, key_lengths(tensors, layers, (key_length,)))
 
 
 def _head_lengths(keys: Keys, heads: tuple[int, ...], embedding: int) -> tuple[int, int]:
     """Return key and value length; where not told, the embedding shared out among the heads, as llama.cpp does."""
     most = max(heads, default=0)
     default = embedding // most if most else 0
-    key_length = keys.number("attention.key_length", most=_BOUNDS["width"], least=0)
-    value_length = keys.number("attention.value_length", most=_BOUNDS["width"], least=0)
+    key_length = keys.number("attention.key_length", most=MOST_WIDTH, least=0)
+    value_length = keys.number("attention.value_length", most=MOST_WIDTH, least=0)
     return default if key_length is None else key_length, default if value_length is None else value_length
 
 
 def _head_count_kv(
-    keys: Keys, tensors: Mapping[str, Tensor], heads: tuple[int, ...], key_length: int
+    keys: Keys, tensors: Mapping[str, Tensor], heads: tuple[int, ...], lengths: tuple[int, int]
 ) -> tuple[int, ...]:
     """Return the KV heads of each layer; as many as there are heads when not told (llama.cpp)."""
-    told = keys.per_layer("attention.head_count_kv", len(heads), most=_BOUNDS["width"])
+    told = keys.per_layer("attention.head_count_kv", len(heads), most=MOST_WIDTH)
     if told is not None:
         return told
-    if key_length and any(name.endswith(".attn_k.weight") for name in tensors):
-        derived = tuple(_width(tensors, layer, "attn_k.weight") // key_length for layer in range(len(heads)))
-        if derived != heads:
-            keys.note("attention.head_count_kv", "derived from attn_k.weight")
-            return derived
-    return heads
-
-
-def _width(tensors: Mapping[str, Tensor], layer: int, suffix: str) -> int:
-    """Return how many values a layer's tensor puts out; 0 when the layer does not have it."""
-    tensor = tensors.get(f"blk.{layer}.{suffix}")
-    return tensor.shape[1] if tensor is not None and len(tensor.shape) > 1 else 0
-
-
-def _first_width(tensors: Mapping[str, Tensor], suffix: str) -> int | None:
-    return next((t.shape[1] for n, t in tensors.items() if n.endswith("." + suffix) and len(t.shape) > 1), None)
+    if not all(lengths):
+        return heads
+    key_length, value_length = lengths
+    sliding = keys.number("attention.key_length_swa", most=MOST_WIDTH) or key_length
+    by_layer = key_lengths(tensors, len(heads), (key_length, sliding))
+    derived = head_counts_kv(tensors, heads, by_layer, value_length)
+    if derived is None or derived == heads:
+        return heads
+    keys.note("attention.head_count_kv", "derived from the width of K")
+    return derived
 
 
 def _feed_forward_length(keys: Keys, tensors: Mapping[str, Tensor], layers: int) -> tuple[int, ...]:
-    told = keys.per_layer("feed_forward_length", layers, most=_BOUNDS["width"])
+    told = keys.per_layer("feed_forward_length", layers, most=MOST_WIDTH)
     if told is not None:
         return told
-    widths = tuple(_width(tensors, layer, "ffn_up.weight") for layer in range(layers))
+    widths = tuple(output_width(tensors, layer, "ffn_up.weight") for layer in range(layers))
     return widths if any(widths) else ()
 
 
@@ -206,16 +208,25 @@ def _vocabulary_size(keys: Keys, tensors: Mapping[str, Tensor]) -> int | None:
         tensor = tensors.get(table)
         if tensor is not None and len(tensor.shape) > 1:
             return tensor.shape[1]
-    told = keys.number("vocab_size", most=_BOUNDS["count"])
+    told = keys.number("vocab_size", most=MOST_ROWS)
     tokens = keys.value("tokenizer.ggml.tokens")
     if isinstance(tokens, SkippedArray):
         return tokens.length or told
     return len(tokens) if isinstance(tokens, tuple) and tokens else told
 
 
-def _sliding_window_pattern(keys: Keys, layers: int) -> int | tuple[bool, ...] | None:
+def _sliding_window_pattern(
+    keys: Keys, tensors: Mapping[str, Tensor], layers: int, key_length: int
+) -> int | tuple[bool, ...] | None:
     """Return the period, or per layer whether it sees only the window."""
     key = "attention.sliding_window_pattern"
-    if isinstance(keys.own(key), tuple):
+    told = keys.own(key)
+    if isinstance(told, tuple):
         return keys.flags(key, layers)
+    sliding = keys.number("attention.key_length_swa")
+    if told is None and sliding is not None and sliding != key_length:
+        found = key_lengths(tensors, layers, (key_length, sliding))
+        if sliding in found:
+            keys.note(key, "derived from the norm of K")
+            return tuple(length == sliding for length in found)
     return keys.number(key, most=MOST_LAYERS)

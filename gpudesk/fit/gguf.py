@@ -138,8 +138,8 @@ class _Reader:
                 for done in range(count):  # noqa: B007 - read after the loop: how far it came
                     position += 8 + length_at(buffer, position)[0]
                 done = count
-            except error:
-                pass  # the window is used up
+            except (error, OverflowError):
+                pass  # the window is used up, or a length is beyond all measure
             if self._buffer_offset + position > self.size:
                 raise self._cut_off(field, self._buffer_offset + position - self.offset)
             self._position = position
@@ -197,9 +197,11 @@ def _size_of(stream: BinaryIO) -> int:
 
 def _read_start(reader: _Reader) -> tuple[int, int, int]:
     """Return version, number of tensors and of keys."""
-    magic = reader.take(4, "magic") if reader.left >= 4 else b""
+    magic = reader.take(min(4, max(reader.left, 0)), "magic")
     if magic != b"GGUF":
-        raise HeaderError("magic", f"not a GGUF file: it begins with {_shown(magic)}")
+        lfs = magic == b"vers"
+        hint = "This is a Git LFS pointer; fetch the file itself" if lfs else "Only GGUF models can be computed"
+        raise HeaderError("magic", f"not a GGUF file: it begins with {_shown(magic)}", hint)
     version, tensor_count, key_count = _COUNTS.unpack(reader.take(_COUNTS.size, "version and counts"))
     if version & 0xFFFF == 0 and version:
         raise HeaderError("version", "the file is big-endian", "Convert it: gguf-convert-endian FILE little")

@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 class HeaderError(SourceError):
     """A model's header is not what the format says; `field` names the place."""
 
-    def __init__(self, field: str, problem: str, hint: str | None = None) -> None:
-        self.field = clean(field, 80)
-        super().__init__(FailureKind.INVALID, f"{self.field}: {problem}", hint)
+    def __init__(self, field: str, problem: str, hint: str | None = None, *, file: str | None = None) -> None:
+        self.field = clean(field, 80) or "a name that cannot be shown"
+        self.problem = problem
+        where = self.field if file is None else f"{clean(file, 120)}: {self.field}"
+        super().__init__(FailureKind.INVALID, f"{where}: {problem}", hint)
+
+    def in_file(self, file: str) -> HeaderError:
+        """Return the same error with the name of the file in front."""
+        return HeaderError(self.field, self.problem, self.hint, file=file)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,18 +17,18 @@ LARGEST = (1 << 31) - 1
 class Keys:
     """The keys of one model; those of its architecture are asked for without the prefix."""
 
-    def __init__(self, key_values: Mapping[str, object]) -> None:
+    def __init__(self, key_values: Mapping[str, object], *, prefix: str | None = None) -> None:
         self._values = key_values
         architecture = key_values.get("general.architecture")
         if not isinstance(architecture, str) or not clean(architecture, 64):
             raise HeaderError("general.architecture", "missing" if architecture is None else "not a text")
-        self._prefix = architecture
+        self._prefix = architecture if prefix is None else prefix
         self.architecture = clean(architecture, 64)
         self.notes: list[str] = []
 
     def full(self, key: str) -> str:
         """Return the key as it stands in the file."""
-        return f"{self.architecture}.{key}"
+        return f"{clean(self._prefix, 64)}.{key}"
 
     def note(self, key: str, how: str) -> None:
         """Remember what had to be assumed."""
@@ -39,9 +39,10 @@ class Keys:
         return self._values.get(key)
 
     def own(self, key: str) -> object:
-        """Return the value of a key of the architecture; a list reads as a tuple."""
+        """Return the value of a key of the architecture; a list reads as a tuple, an empty one as missing."""
         value = self._values.get(f"{self._prefix}.{key}")
-        return tuple(value) if isinstance(value, list) else value
+        value = tuple(value) if isinstance(value, list) else value
+        return None if value == () else value
 
     def number(self, key: str, *, most: int = LARGEST, least: int = 1) -> int | None:
         """Return a whole number; None when it is missing or below `least` (0 is how "not set" is written).

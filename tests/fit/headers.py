@@ -113,7 +113,7 @@ class Sparse(io.RawIOBase):
     def tell(self) -> int:
         return self._position
 
-    def read(self, size: int | None = -1) -> bytes:  # type: ignore[override]
+    def read(self, size: int | None = -1) -> bytes:
         left = max(self._size - self._position, 0)
         wanted = left if size is None or size < 0 else min(size, left)
         part = self._start[self._position : self._position + wanted]
