@@ -272,15 +272,13 @@ def read_tensors(path: Path) -> ModelMetadata:
 
 
 def _saved_reply(path: Path) -> FoundModel:
+    """Read a reply of `/api/show`: its metadata, and the settings of its modelfile."""
+    metadata = read_tensors(path)
     try:
-        with path.open("rb") as file:
-            body = file.read(SHOW_BYTES + 1)
+        settings = parameters(parse_show(path.read_bytes(), str(path)).get("parameters"))
     except OSError as error:
         raise SourceError(FailureKind.MISSING, f"{path} cannot be read: {error.strerror or error}") from error
-    if len(body) > SHOW_BYTES:
-        raise SourceError(FailureKind.INVALID, f"{path} is larger than any reply of /api/show")
-    reduced = parse_show(body, str(path))
-    return _found(clean(path.stem), None, reduced)
+    return FoundModel(clean(path.stem), metadata, parameters=settings)
 
 
 def _take(
