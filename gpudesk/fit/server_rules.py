@@ -23,6 +23,10 @@ SINGLE_SLOT = frozenset(
 """Architectures that get one slot whatever OLLAMA_NUM_PARALLEL says (sched.go:504-509)."""
 FLASH_BY_DEFAULT = frozenset(("gemma3", "gptoss", "gpt-oss", "qwen3", "qwen3moe"))
 """Architectures with flash attention by default before llama-server (from v0.12.4)."""
+OLLAMA_ENGINE = frozenset(
+    ("gemma3", "gemma3n", "gptoss", "gpt-oss", "mistral3", "qwen25vl", "qwen3", "qwen3moe", "llama4")
+)
+"""Architectures that Ollama's own engine ran, which told what it had allocated from v0.11.11 on (eb10390de)."""
 MINIMUM_CONTEXT = 4
 MINIMUM_VISION_CONTEXT = 2048
 _NEWEST = (99, 0, 0)
@@ -56,6 +60,13 @@ def version_key(profile: EngineProfile) -> tuple[int, int, int]:
         return _ERA_VERSIONS[profile.era]
     padded = [*numbers, 0, 0][:3]
     return padded[0], padded[1], padded[2]
+
+
+def is_estimated(metadata: ModelMetadata, profile: EngineProfile) -> bool:
+    """Tell whether this server decides by an estimate made before the load."""
+    if profile.era is not Era.ESTIMATE:
+        return False
+    return version_key(profile) < (0, 11, 11) or metadata.architecture not in OLLAMA_ENGINE
 
 
 def is_embedding(metadata: ModelMetadata) -> bool:

@@ -20,6 +20,7 @@ from gpudesk.fit.server_rules import (
     automatic_batch,
     batch_surcharge,
     is_embedding,
+    is_estimated,
     predicted_bytes,
     served,
     version_key,
@@ -273,7 +274,7 @@ class _Choice:
             return self.predicted <= self.believed
         burden = self._burden_of(self._wanted, self.ask)
         self.believed = sum(budgets[card].available_bytes for card in group)
-        if self._profile.era is Era.ESTIMATE:
+        if is_estimated(self._wanted.metadata, self._profile):
             return self._estimated(burden, group, budgets)
         layers = self._wanted.options.layers_on_gpu
         placement = place(
