@@ -34,7 +34,7 @@ _TABLE = "CREATE TABLE points (number INTEGER PRIMARY KEY AUTOINCREMENT, {}, UNI
 )
 _READ = f"SELECT {', '.join(COLUMNS)} FROM points ORDER BY number LIMIT {MOST_POINTS + 1}"  # noqa: S608 - our own names
 _WRITE = f"INSERT OR REPLACE INTO points ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
-_TRIM = f"DELETE FROM points WHERE number NOT IN (SELECT number FROM points ORDER BY number DESC LIMIT {MOST_POINTS})"  # noqa: S608
+_TRIM = "DELETE FROM points WHERE number NOT IN (SELECT number FROM points ORDER BY number DESC LIMIT ?)"
 
 
 class _WrongStoreError(Exception):
@@ -127,7 +127,7 @@ class CalibrationStore:
                 connection.execute(_TABLE)
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             connection.execute(_WRITE, tuple(point.to_row()[name] for name in COLUMNS))
-            connection.execute(_TRIM)
+            connection.execute(_TRIM, (MOST_POINTS,))
         return True
 
     def _set_aside(self, reason: str) -> None:
