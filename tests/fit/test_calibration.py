@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -27,17 +28,17 @@ WANTED = Wanted(
 PARTS = Parts(8 * GIB, GIB, 300 * MIB, 0, 450 * MIB)
 
 
-def point(number: int, residual_mib: float = 0, *, compute_mib: int = 300, **changes: object) -> MeasuredPoint:
+def point(number: int, residual_mib: float = 0, *, compute_mib: int = 300, **changes: Any) -> MeasuredPoint:
     """One load of a model of its own that took so much more than calculated."""
     conditions = Conditions(CARD, f"{number:064x}", 8192, 1, engine_version="0.33.0", batch_size=1024)
     told = {name: changes.pop(name) for name in list(changes) if hasattr(conditions, name)}
-    conditions = replace(conditions, **told)  # type: ignore[arg-type]
+    conditions = replace(conditions, **told)
     fixed = 5 * GIB
     made = MeasuredPoint(
         f"load {number}", "2026-03-02T09:30:00Z", conditions,
         fixed + (compute_mib + 450) * MIB + round(residual_mib * MIB), 4 * GIB, GIB, compute_mib * MIB, 0, 450 * MIB,
     )  # fmt: skip
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return replace(made, **changes)
 
 
 def of(*points: MeasuredPoint) -> Calibration:
@@ -47,13 +48,13 @@ def of(*points: MeasuredPoint) -> Calibration:
     return calibration
 
 
-def estimate(parts: Parts = PARTS, *, half: int = 600 * MIB, **changes: object) -> Estimate:
+def estimate(parts: Parts = PARTS, *, half: int = 600 * MIB, **changes: Any) -> Estimate:
     total = parts.total_bytes
     made = Estimate("qwen3:14b", parts, total - half, total + half, (parts,), 400 * MIB, 41, 41, 8192, 1)
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return replace(made, **changes)
 
 
-def same_load(number: int, measured: int, **changes: object) -> MeasuredPoint:
+def same_load(number: int, measured: int, **changes: Any) -> MeasuredPoint:
     """A load under exactly the conditions of WANTED."""
     made = point(number, digest="d" * 64, **changes)
     return replace(made, measured_bytes=measured)
@@ -103,7 +104,7 @@ def test_a_newer_figure_of_a_load_replaces_the_older() -> None:
         {"arithmetic": ARITHMETIC_VERSION + 1},
     ],
 )
-def test_other_cards_engines_and_formulas_teach_nothing(changes: dict[str, object]) -> None:
+def test_other_cards_engines_and_formulas_teach_nothing(changes: dict[str, Any]) -> None:
     assert of(*(point(number, 200, **changes) for number in range(5))).correction(CARD, PROFILE).points == 0
 
 
@@ -212,7 +213,7 @@ class TestMeasured:
             {"card_count": 2},
         ],
     )
-    def test_any_other_condition_is_another_load(self, changes: dict[str, object]) -> None:
+    def test_any_other_condition_is_another_load(self, changes: dict[str, Any]) -> None:
         assert corrected(of(same_load(1, PARTS.total_bytes, **changes))).basis is Basis.CALCULATED
 
     def test_what_nobody_asked_for_may_differ(self) -> None:
