@@ -38,7 +38,8 @@ priority = 1                 # `--simple`: 1 comes first
 [[entry]]
 name = "coder"
 fraction = 0.55              # a vLLM instance: its share of the card's total memory
-weights = "12.2GB"           # optional; with kv_bytes_per_token and context: how many requests at once
+weights = "12.2GB"           # optional, or parameters and quantization ("fp16", "awq"); with kv_bytes_per_token and
+context = 32768              # context: how many requests at once; also lora_slots and lora_slot = "80MB"
 
 [claim]                      # what somebody else says it comes to, to be checked
 source = "an article"
@@ -104,6 +105,8 @@ class Entry:
     fraction: float | None = None
     weights_bytes: int | None = None
     kv_bytes_per_token: int | None = None
+    lora_slots: int = 0
+    lora_slot_bytes: int = 0
     count: int = 1
     card: int | None = None
 
@@ -146,7 +149,8 @@ _TOP = ("title", "units", "host_memory", "reserve", "card", "entry", "claim")
 _CARD = ("name", "memory", "unified")
 _ENTRY = (
     "name", "kind", "idle", "peak", "pid", "model", "gguf", "context", "parallel", "kv", "layers_on_gpu",
-    "parameters", "quantization", "priority", "fraction", "weights", "kv_bytes_per_token", "count", "card",
+    "parameters", "quantization", "priority", "fraction", "weights", "kv_bytes_per_token", "lora_slots", "lora_slot",
+    "count", "card",
 )  # fmt: skip
 _CLAIM = ("source", "idle", "peak", "headroom", "card", "memory")
 _TOKENS = 1 << 31
@@ -257,6 +261,8 @@ def _entry(where: str, number: int, values: Mapping[str, object]) -> Entry:
         fraction=table.real("fraction", 1.0, "a share of the card's total memory above 0 and at most 1, such as 0.55"),
         weights_bytes=table.size("weights"),
         kv_bytes_per_token=table.whole("kv_bytes_per_token", 1, 1 << 40, "bytes per token, such as 131072"),
+        lora_slots=table.whole("lora_slots", 0, 1024, "a number of adapters") or 0,
+        lora_slot_bytes=table.size("lora_slot") or 0,
         count=table.whole("count", 1, 1000, "a whole number from 1 to 1000") or 1,
         card=table.whole("card", 0, 1023, "the index of a card, counted from 0"),
     )
@@ -296,10 +302,20 @@ def _check_origin(table: Table, entry: Entry) -> None:
         missing = "quantization" if entry.quantization is None else "parameters"
         expected = 'a quantization such as "Q4_K_M"' if missing == "quantization" else "billions of parameters"
         raise table.wrong(missing, f"{expected}, because the other half is there")
-    if entry.parameters_billion is not None and entry.quantization is not None:
-        from gpudesk.fit.simple import file_size
+    _check_quantization(table, entry)
 
-        try:
+
+def _check_quantization(table: Table, entry: Entry) -> None:
+    if entry.parameters_billion is None or entry.quantization is None:
+        return
+    from gpudesk.fit.simple import file_size
+    from gpudesk.fit.vllm import weights_bytes
+
+    try:
+        if entry.fraction is not None:
+            weights_bytes(entry.parameters_billion, entry.quantization)
+        else:
             file_size(entry.parameters_billion, entry.quantization)
-        except ValueError as error:
-            raise table.wrong("quantization", 'one such as "Q4_K_M", "Q5_K_M", "Q8_0" or "F16"') from error
+    except ValueError as error:
+        known = '"fp16", "fp8" or "awq"' if entry.fraction is not None else '"Q4_K_M", "Q5_K_M", "Q8_0" or "F16"'
+        raise table.wrong("quantization", f"one such as {known}") from error

@@ -6,18 +6,17 @@ because parts of a pipeline may work at the same time; what it comes to when the
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from gpudesk.errors import UsageError
-from gpudesk.fit.budget import BudgetFile, CardEntry, Claim, Entry
+from gpudesk.fit.budget import BudgetFile, CardEntry, Entry
 from gpudesk.fit.simple import FACTOR, SimpleModel, SimplePlan, file_size, simple_plan
-from gpudesk.fit.values import CardBudget, FreeEntry, Verdict
+from gpudesk.fit.values import CardBudget, Estimate, FreeEntry, Verdict
+from gpudesk.fit.vllm import ABOVE_SHARE_BYTES, VllmInstance, VllmShare, plan_instances, share_bytes, weights_bytes
 
 GIGABYTE = 10**9
-_GIBIBYTE = 1 << 30
 MARGIN_BYTES = 512 << 20
 MARGIN_RATIO = 0.03
 """Below the larger of the two, a card that fits is called tight: buffers of other programs come and go."""
@@ -74,6 +73,9 @@ class CardTotal:
     """The most held when only one part works at a time."""
     verdict: Verdict
     """At the peak."""
+    shares: tuple[VllmShare, ...] = ()
+    """Its vLLM instances, in the order they are started."""
+    notes: tuple[str, ...] = ()
 
     @property
     def idle_headroom_bytes(self) -> int:
@@ -87,19 +89,6 @@ class CardTotal:
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimedFigure:
-    """A figure somebody published beside the right one."""
-
-    source: str
-    what: str
-    """`idle`, `peak`, `headroom`, `memory`."""
-    claimed_bytes: int
-    actual_bytes: int
-    right: bool
-    note: str
-
-
-@dataclass(frozen=True, slots=True)
 class Budget:
     """The answer."""
 
@@ -108,7 +97,6 @@ class Budget:
     idle_bytes: int
     peak_bytes: int
     verdict: Verdict
-    claims: tuple[ClaimedFigure, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -142,7 +130,7 @@ def card_budget(card: CardEntry, index: int, reserve_bytes: int, known_bytes: in
         raise UsageError(f"card {name} is not known", 'Add memory = "24GB" to its [[card]]')
     usable = usable_bytes(total, unified=card.unified)
     if reserve_bytes >= usable:
-        raise UsageError(f"the reserve leaves nothing of {name}: {_gb(reserve_bytes)} of {_gb(usable)}")
+        raise UsageError(f"the reserve leaves nothing of {name}: {gb_text(reserve_bytes)} of {gb_text(usable)}")
     return CardBudget(index, name, total, usable - reserve_bytes)
 
 
@@ -177,8 +165,51 @@ def measured_need(entry: Entry, measured: Mapping[int, int]) -> Need:
     now = measured[entry.pid]
     if entry.peak_bytes is None:
         return Need(now, now, Origin.MEASURED, ("measured now: a peak was not seen and is not declared",))
-    note = (f"holds more now than its declared peak of {_gb(entry.peak_bytes)}",) if now > entry.peak_bytes else ()
+    note = (f"holds more now than its declared peak of {gb_text(entry.peak_bytes)}",) if now > entry.peak_bytes else ()
     return Need(now, max(now, entry.peak_bytes), Origin.MEASURED, note)
+
+
+def calculated_need(entry: Entry, estimate: Estimate) -> Need:
+    """Return what a language model takes: llama.cpp reserves every buffer when it loads.
+
+    Idle is what to expect, the peak is the upper end of the band.
+    """
+    origin = Origin.CALCULATED if not estimate.points else Origin.CALIBRATED
+    idle = estimate.parts.total_bytes
+    peak = max(idle, estimate.high_bytes)
+    return Need(idle * entry.count, peak * entry.count, origin, estimate.notes)
+
+
+def share_need(entry: Entry, cards: Sequence[CardBudget]) -> Need:
+    """Return what a vLLM instance takes: its share, and up to 0.8 GB more.
+
+    Raises:
+        UsageError: there are several cards and it does not say which.
+    """
+    if entry.card is None and len(cards) != 1:
+        raise UsageError(
+            f"entry {entry.name}: card is missing, expected 0 to {len(cards) - 1}: a fraction is of one card"
+        )
+    if entry.fraction is None or (entry.card or 0) >= len(cards):
+        raise UsageError(f"entry {entry.name}: card is {entry.card}, expected 0 to {len(cards) - 1}")
+    share = share_bytes(entry.fraction, cards[entry.card or 0].memory_total_bytes)
+    return Need(share * entry.count, (share + ABOVE_SHARE_BYTES[2]) * entry.count, Origin.SHARE)
+
+
+def vllm_instance(entry: Entry) -> VllmInstance:
+    """Return an entry as vLLM would be started."""
+    weights = entry.weights_bytes
+    if weights is None and entry.parameters_billion is not None and entry.quantization is not None:
+        weights = weights_bytes(entry.parameters_billion, entry.quantization)
+    return VllmInstance(
+        name=entry.name,
+        fraction=entry.fraction or 0.0,
+        weights_bytes=weights,
+        kv_bytes_per_token=entry.kv_bytes_per_token,
+        max_model_len=entry.options.context_length,
+        lora_slots=entry.lora_slots,
+        lora_slot_bytes=entry.lora_slot_bytes,
+    )
 
 
 def budget(file: BudgetFile, cards: Sequence[CardBudget], needs: Mapping[str, Need]) -> Budget:
@@ -195,12 +226,12 @@ def budget(file: BudgetFile, cards: Sequence[CardBudget], needs: Mapping[str, Ne
     if not cards:
         raise UsageError("there is no card to plan on", "Name one: --card, --vram, or [[card]] in the file")
     rows = _placed(file.entries, cards, needs)
-    totals = tuple(_total(card, [row.need for row in rows if row.card == place]) for place, card in enumerate(cards))
+    totals = tuple(_total(card, [row for row in rows if row.card == place]) for place, card in enumerate(cards))
     used = [total for total in totals if total.peak_bytes]
     verdict = max((total.verdict for total in used), key=_ORDER.index, default=Verdict.FITS)
     idle, peak = sum(row.need.idle_bytes for row in rows), sum(row.need.peak_bytes for row in rows)
-    notes = tuple(note for total in used for note in _card_notes(total))
-    return Budget(rows, totals, idle, peak, verdict, notes=notes)
+    notes = tuple(note for total in used for note in (*_card_notes(total), *total.notes))
+    return Budget(rows, totals, idle, peak, verdict, notes)
 
 
 def _placed(entries: Sequence[Entry], cards: Sequence[CardBudget], needs: Mapping[str, Need]) -> tuple[BudgetRow, ...]:
@@ -221,11 +252,22 @@ def _placed(entries: Sequence[Entry], cards: Sequence[CardBudget], needs: Mappin
     return tuple(BudgetRow(entry, needs[entry.name], chosen[entry.name]) for entry in entries)
 
 
-def _total(card: CardBudget, needs: Sequence[Need]) -> CardTotal:
+def _total(card: CardBudget, rows: Sequence[BudgetRow]) -> CardTotal:
+    needs = [row.need for row in rows]
     idle = sum(need.idle_bytes for need in needs)
     peak = sum(need.peak_bytes for need in needs)
     turns = idle + max((need.peak_bytes - need.idle_bytes for need in needs), default=0)
-    return CardTotal(card, idle, peak, turns, verdict_of(card, peak))
+    verdict = verdict_of(card, peak)
+    instances = [
+        vllm_instance(row.entry) for row in rows if row.need.origin is Origin.SHARE for _ in range(row.entry.count)
+    ]
+    if not instances:
+        return CardTotal(card, idle, peak, turns, verdict)
+    others = sum(row.need.idle_bytes for row in rows if row.need.origin is not Origin.SHARE)
+    plan = plan_instances(instances, card.memory_total_bytes, max(0, card.available_bytes - others))
+    inside = tuple(f"{share.instance.name}: {note}" for share in plan.shares for note in share.notes)
+    verdict = max(verdict, plan.verdict, key=_ORDER.index)
+    return CardTotal(card, idle, peak, turns, verdict, plan.shares, (*inside, *plan.notes))
 
 
 def verdict_of(card: CardBudget, needed_bytes: int) -> Verdict:
@@ -239,70 +281,13 @@ def verdict_of(card: CardBudget, needed_bytes: int) -> Verdict:
 
 def _card_notes(total: CardTotal) -> tuple[str, ...]:
     name = total.budget.name
-    if total.verdict is not Verdict.DOES_NOT_FIT:
+    if total.peak_headroom_bytes >= 0:
         return ()
     if total.idle_headroom_bytes < 0:
-        return (f"{name}: not even idle, {_gb(-total.idle_headroom_bytes)} too much",)
+        return (f"{name}: not even idle, {gb_text(-total.idle_headroom_bytes)} too much",)
     if total.turns_bytes <= total.budget.available_bytes:
-        return (f"{name}: fits while only one part works at a time, {_gb(total.turns_bytes)}",)
-    return (f"{name}: fits idle, but {_gb(-total.peak_headroom_bytes)} too much when everything works",)
-
-
-def check_claims(
-    claims: Sequence[Claim], result: Budget, memory_of: Callable[[str], int | None]
-) -> tuple[ClaimedFigure, ...]:
-    """Put what was published beside what it comes to.
-
-    Args:
-        claims: the published figures.
-        result: the budget.
-        memory_of: memory of a card by product name in bytes; None for one nobody knows.
-    """
-    return tuple(figure for claim in claims for figure in _claim_figures(claim, result, memory_of))
-
-
-def _claim_figures(claim: Claim, result: Budget, memory_of: Callable[[str], int | None]) -> list[ClaimedFigure]:
-    figures = []
-    for what, claimed, actual in (
-        ("idle", claim.idle_bytes, result.idle_bytes),
-        ("peak", claim.peak_bytes, result.peak_bytes),
-    ):
-        if claimed is not None:
-            figures.append(_figure(claim, what, claimed, actual, f"the parts add up to {_gb(actual)}"))
-    driver_bytes = memory_of(claim.card) if claim.card else None
-    real = vendor_bytes(driver_bytes) if driver_bytes else claim.memory_bytes
-    if claim.memory_bytes is not None and driver_bytes and real is not None:
-        note = f"{article(claim.card or '')} has {_gb(real)}"
-        figures.append(_figure(claim, "memory", claim.memory_bytes, real, note))
-    if claim.headroom_bytes is not None and real is not None:
-        left = real - result.peak_bytes
-        note = f"{_gb(real)} less {_gb(result.peak_bytes)} leaves {_gb(left)}"
-        if claim.memory_bytes is not None and claim.memory_bytes != real:
-            small = claim.memory_bytes - result.peak_bytes
-            note += f"; on a card of {_gb(claim.memory_bytes)} it would be {_gb(small)}"
-        figures.append(_figure(claim, "headroom", claim.headroom_bytes, left, note))
-    return figures
-
-
-def _figure(claim: Claim, what: str, claimed: int, actual: int, note: str) -> ClaimedFigure:
-    """Compare as printed: to a tenth of a GB."""
-    right = round(claimed / GIGABYTE, 1) == round(actual / GIGABYTE, 1)
-    return ClaimedFigure(claim.source, what, claimed, actual, right, note)
-
-
-def vendor_bytes(driver_bytes: int) -> int:
-    """Return the size a vendor prints on the box: what the driver counts in GiB, rounded up, said in GB.
-
-    A card of 24 GB has 24564 MiB for its driver; published budgets count the 24 as 24 * 10**9.
-    """
-    return -(-driver_bytes // _GIBIBYTE) * GIGABYTE
-
-
-def article(name: str) -> str:
-    """Put `a` or `an` before a product name: `an RTX 5090`, `a GeForce`."""
-    letters = re.match(r"[A-Z]{2,}", name)
-    sound = "AEFHILMNORSX" if letters else "AEIOaeio"
-    return f"{'an' if name[:1] in sound else 'a'} {name}" if name else "the card"
+        return (f"{name}: fits while only one part works at a time, {gb_text(total.turns_bytes)}",)
+    return (f"{name}: fits idle, but {gb_text(-total.peak_headroom_bytes)} too much when everything works",)
 
 
 def simple_models(file: BudgetFile, where: str) -> tuple[SimpleModel, ...]:
@@ -330,6 +315,6 @@ def simple_budget(file: BudgetFile, where: str, card_bytes: int, host_bytes: int
     return simple_plan(simple_models(file, where), card_bytes / GIGABYTE, host_bytes / GIGABYTE)
 
 
-def _gb(size_bytes: int) -> str:
+def gb_text(size_bytes: int) -> str:
     """Write GB as published budgets do, one decimal and only where needed: `9.7 GB`, `32 GB`."""
     return f"{round(size_bytes / GIGABYTE, 1):g} GB"
