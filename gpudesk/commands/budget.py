@@ -6,7 +6,7 @@ import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from gpudesk.commands.fit import Means, calibration_from, progress_on
 from gpudesk.commands.planning import described, of_desk, profile_of
@@ -27,8 +27,7 @@ from gpudesk.fit.values import CardBudget, EngineProfile, Verdict, Wanted
 from gpudesk.paths import shortened
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from gpudesk.domain.desk import Desk
     from gpudesk.fit.calibration import Calibration
@@ -70,24 +69,15 @@ class _Cards:
     """They are this computer's cards, with what is on them now."""
 
 
-def add_arguments(parser: argparse.ArgumentParser, size: Callable[[str], tuple[int, ...]]) -> None:
-    """Add the options of this command.
-
-    Args:
-        parser: of the verb.
-        size: reads the sizes of `--vram`, as for `gpudesk fit`.
-    """
-    parser.add_argument("file", metavar="FILE", help="TOML with [[entry]] tables")
-    parser.add_argument(
-        "--simple", action="store_true", help="the planner of the guides: a table times 1.18, by priority"
+def request_from(given: Mapping[str, Any]) -> BudgetRequest:
+    """Make the request of the options of the command line."""
+    return BudgetRequest(
+        path=Path(given["file"]).expanduser(),
+        simple=given.get("simple", False),
+        cards=tuple(given.get("card", ())),
+        memory=tuple(given.get("vram", ())),
+        as_json=given.get("json", False),
     )
-    parser.add_argument(
-        "--card", metavar="NAME", action="append", default=[], help='instead of what the file says: "RTX 4090"'
-    )
-    parser.add_argument(
-        "--vram", metavar="SIZE[,SIZE]", type=size, default=(), help="instead of what the file says: 24GiB"
-    )
-    parser.add_argument("--json", action="store_true", help="one JSON document")
 
 
 def run(request: BudgetRequest, means: Means, out: TextIO) -> int:
@@ -283,7 +273,7 @@ def _needs(file: BudgetFile, cards: _Cards, measured: Mapping[int, int], means: 
 def _calculated(models: Sequence[Entry], cards: _Cards, means: Means, here: _Here) -> dict[str, Need]:
     """Estimate language models from their headers, each as if a card had room for all of it."""
     calibration = calibration_from(means.points_directory)
-    if means.points_directory is None:
+    if means.demo:
         here.open()  # names are those of the simulation, which must run to tell about them
     source = means.metadata(here.workstation)
     try:
