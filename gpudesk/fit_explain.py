@@ -64,7 +64,7 @@ def _model(estimate: Estimate, style: Style) -> list[str]:
         size_bytes = getattr(estimate.parts, name)
         if not size_bytes and name == "projector_bytes":
             continue
-        lines += [f"  {word:<9} {_mebibytes(size_bytes):>15}  {rule}", f"{'':28}source: {source}"]
+        lines += [f"  {word:<9} {_mebibytes(size_bytes):>15}", f"      {rule}", f"      source: {source}"]
     cards = [
         f"card {position}: {_mebibytes(parts.total_bytes)}"
         for position, parts in enumerate(estimate.by_card)
@@ -72,13 +72,15 @@ def _model(estimate: Estimate, style: Style) -> list[str]:
     ]
     if len(cards) > 1:
         lines.append(f"  of that on {', '.join(cards)}")
-    lines.append(
-        f"  host      {_mebibytes(estimate.host_bytes):>15}  not on a card: input embedding, layers that do not fit"
-    )
-    lines.append(
-        f"  band      {_mebibytes(estimate.low_bytes)} to {_mebibytes(estimate.high_bytes)}: {_basis(estimate)}"
-    )
-    return lines
+    band = f"{_mebibytes(estimate.low_bytes)} to {_mebibytes(estimate.high_bytes)}"
+    host = f"  host      {_mebibytes(estimate.host_bytes):>15}"
+    return [
+        *lines,
+        host,
+        "      input embedding, layers that do not fit",
+        f"  band      {band}",
+        f"      {_basis(estimate)}",
+    ]
 
 
 def _basis(estimate: Estimate) -> str:
