@@ -16,6 +16,7 @@ name = "chat"
 kind = "language"            # language, vision, embedding, speech, game, other
 model = "qwen3:8b"           # calculated: an installed model, or gguf = "path"
 context = 16384              # also parallel, kv, layers_on_gpu
+engine = "ollama"            # or "llama-server", whose --fit is foretold unless fit = false
 count = 1                    # how many of them
 card = 0
 
@@ -65,6 +66,9 @@ from gpudesk.text import clean
 ENTRY_LIMIT = 256
 """Entries in one file; more is something else by mistake."""
 
+ENGINES = ("ollama", "llama-server")
+"""Engines that load an entry with `model` or `gguf`; vLLM's entries have a `fraction`."""
+
 KV_TYPES = ("f16", "bf16", "f32", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "iq4_nl")
 """What llama.cpp accepts as cache type (common/arg.cpp)."""
 
@@ -99,6 +103,9 @@ class Entry:
     model: str | None = None
     gguf: str | None = None
     options: LoadOptions = field(default_factory=LoadOptions)
+    engine: str = "ollama"
+    fit: bool = True
+    """llama-server's `--fit`."""
     parameters_billion: float | None = None
     quantization: str | None = None
     priority: int | None = None
@@ -148,9 +155,9 @@ class BudgetFile:
 _TOP = ("title", "units", "host_memory", "reserve", "card", "entry", "claim")
 _CARD = ("name", "memory", "unified")
 _ENTRY = (
-    "name", "kind", "idle", "peak", "pid", "model", "gguf", "context", "parallel", "kv", "layers_on_gpu",
-    "parameters", "quantization", "priority", "fraction", "weights", "kv_bytes_per_token", "lora_slots", "lora_slot",
-    "count", "card",
+    "name", "kind", "idle", "peak", "pid", "model", "gguf", "context", "parallel", "kv", "layers_on_gpu", "engine",
+    "fit", "parameters", "quantization", "priority", "fraction", "weights", "kv_bytes_per_token", "lora_slots",
+    "lora_slot", "count", "card",
 )  # fmt: skip
 _CLAIM = ("source", "idle", "peak", "headroom", "card", "memory")
 _TOKENS = 1 << 31
@@ -255,6 +262,8 @@ def _entry(where: str, number: int, values: Mapping[str, object]) -> Entry:
         model=table.text("model", 'the name of an installed model, such as "qwen3:8b"'),
         gguf=table.text("gguf", "the path of a .gguf file"),
         options=_options(table),
+        engine=table.choice("engine", ENGINES) or ENGINES[0],
+        fit=table.flag("fit", default=True),
         parameters_billion=table.real("parameters", 10_000, "billions of parameters above 0, such as 7"),
         quantization=table.text("quantization", 'a quantization such as "Q4_K_M"'),
         priority=table.whole("priority", 0, 1_000_000, "a whole number, 1 comes first"),

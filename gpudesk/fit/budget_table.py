@@ -94,9 +94,9 @@ class Table:
             raise self.wrong(key, expected)
         return float(value)
 
-    def flag(self, key: str) -> bool:
-        """Return true or false; false when absent."""
-        value = self.values.get(key, False)
+    def flag(self, key: str, *, default: bool = False) -> bool:
+        """Return true or false."""
+        value = self.values.get(key, default)
         if not isinstance(value, bool):
             raise self.wrong(key, "true or false")
         return value

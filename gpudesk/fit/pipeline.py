@@ -18,7 +18,7 @@ from gpudesk.fit.vllm import ABOVE_SHARE_BYTES, VllmInstance, VllmShare, plan_in
 
 GIGABYTE = 10**9
 MARGIN_BYTES = 512 << 20
-MARGIN_RATIO = 0.03
+MARGIN_PERCENT = 3
 """Below the larger of the two, a card that fits is called tight: buffers of other programs come and go."""
 
 _UNIFIED_SMALL_BYTES = 36 * 10**9
@@ -272,7 +272,7 @@ def _total(card: CardBudget, rows: Sequence[BudgetRow]) -> CardTotal:
 
 def verdict_of(card: CardBudget, needed_bytes: int) -> Verdict:
     """Judge one number against one card: whole programs do not spill."""
-    margin = max(MARGIN_BYTES, round(card.memory_total_bytes * MARGIN_RATIO))
+    margin = max(MARGIN_BYTES, card.memory_total_bytes * MARGIN_PERCENT // 100)
     left = card.available_bytes - needed_bytes
     if left < 0:
         return Verdict.DOES_NOT_FIT

@@ -120,6 +120,14 @@ class TestReading:
         assert (file.units, file.cards, file.claims, file.host_bytes) == (Units.GIB, (), (), None)
         assert file.entries[0] == Entry("a", EntryKind.LANGUAGE, idle_bytes=GIBIBYTE)
 
+    def test_engines(self) -> None:
+        by_ollama, by_server = read(
+            '[[entry]]\nname = "a"\nmodel = "m"\n'
+            '[[entry]]\nname = "b"\ngguf = "m.gguf"\nengine = "llama-server"\nfit = false'
+        ).entries
+        assert (by_ollama.engine, by_ollama.fit) == ("ollama", True)
+        assert (by_server.engine, by_server.fit) == ("llama-server", False)
+
     def test_names_are_cleaned(self) -> None:
         assert read('[[entry]]\nname = "a\\u001b[31m\\u202eb"\nidle = "1GB"').entries[0].name == "a[31mb"
 
@@ -158,6 +166,8 @@ class TestWrongFiles:
             ('model = "m"\ngguf = "f"', "entry 1 (a): model and gguf exclude each other"),
             ('model = "m"\nidle = "1GB"', "entry 1 (a): model and idle exclude each other"),
             ("pid = 3\nfraction = 0.5", "entry 1 (a): pid and fraction exclude each other"),
+            ('gguf = "f"\nengine = "vllm"', 'entry 1 (a): engine is "vllm", expected one of ollama, llama-server'),
+            ('gguf = "f"\nfit = "no"', 'entry 1 (a): fit is "no", expected true or false'),
             ('model = ""', 'entry 1 (a): model is "", expected the name of an installed model'),
             ("", "entry 1 (a): says nothing about its size, expected idle and peak, or one of model, gguf, pid"),
             ('idle = "1GB"\ncount = 0', "entry 1 (a): count is 0, expected a whole number from 1"),
@@ -330,7 +340,7 @@ class TestCards:
     def test_verdicts_at_the_edge(self) -> None:
         size = 24 * GIBIBYTE
         empty = CardBudget(0, "c", size, size)
-        margin = round(size * 0.03)
+        margin = size * 3 // 100
         assert verdict_of(empty, size - margin) is Verdict.FITS
         assert verdict_of(empty, size - margin + 1) is Verdict.TIGHT
         assert verdict_of(empty, size) is Verdict.TIGHT
