@@ -11,7 +11,7 @@ from gpudesk.errors import UsageError
 
 T = TypeVar("T")
 
-VERBS = ("status", "fit", "suggest", "points", "doctor", "config")
+VERBS = ("status", "fit", "suggest", "budget", "tiers", "points", "doctor", "config")
 
 DESCRIPTION = "Live video memory per model, for people who run language models on their own graphics card."
 
@@ -94,6 +94,7 @@ ALL_OPTIONS = {
     "--help", "--version", "--ollama", "--demo", "--config", "--theme", "--no-color", "--ansi", "--reduced-motion",
     "--reserve", "--interval", "--timeout", "--insecure", "--ca-file", "--json", "--watch", "--ctx", "--parallel",
     "--kv", "--flash-attention", "--card", "--vram", "--others", "--engine-version", "--explain", "--roles",
+    "--simple",
 }  # fmt: skip
 
 
@@ -206,9 +207,11 @@ def build_parser() -> argparse.ArgumentParser:
     doctor.add_argument("--timeout", metavar="SECONDS", type=_checked(_seconds), default=argparse.SUPPRESS,
                         help="how long one look may take (default 5)")  # fmt: skip
     _add_options(doctor, "verb_")
+    from gpudesk.budget_arguments import add_budget_verbs
     from gpudesk.planner_arguments import add_planner_verbs
 
     add_planner_verbs(verbs, _checked, lambda verb: _add_options(verb, "verb_"))
+    add_budget_verbs(verbs, _checked, lambda verb: _add_options(verb, "verb_"))
     config = verbs.add_parser("config", help="show, find or check the configuration", allow_abbrev=False,
                               formatter_class=form, description="The configuration in force, its file, its "
                               "mistakes.")  # fmt: skip

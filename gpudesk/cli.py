@@ -18,6 +18,7 @@ from gpudesk.errors import ExitCode, GpudeskError, UsageError
 if TYPE_CHECKING:
     import argparse
 
+    from gpudesk.commands.fit import Means
     from gpudesk.config_layers import Effective, Overrides
     from gpudesk.workstation import Workstation
 
@@ -127,22 +128,29 @@ def _doctor(options: Options) -> int:
         workstation.close()
 
 
-def _fit(options: Options) -> int:
+def _means(options: Options) -> Means:
     configured = _configured(options)
     from gpudesk.build import planning_means
+
+    return planning_means(lambda: _opened(options, configured), configured.settings, demo="demo" in vars(options))
+
+
+def _fit(options: Options) -> int:
     from gpudesk.commands import fit
 
-    means = planning_means(lambda: _opened(options, configured), configured.settings, demo="demo" in vars(options))
-    return fit.run(fit.request_from(vars(options)), means, sys.stdout)
+    return fit.run(fit.request_from(vars(options)), _means(options), sys.stdout)
 
 
 def _suggest(options: Options) -> int:
-    configured = _configured(options)
-    from gpudesk.build import planning_means
     from gpudesk.commands import fit, suggest
 
-    means = planning_means(lambda: _opened(options, configured), configured.settings, demo="demo" in vars(options))
-    return suggest.run(options.roles, fit.request_from(vars(options)), means, sys.stdout)
+    return suggest.run(options.roles, fit.request_from(vars(options)), _means(options), sys.stdout)
+
+
+def _budget(options: Options) -> int:
+    from gpudesk.commands import budget
+
+    return budget.run(budget.request_from(vars(options)), _means(options), sys.stdout)
 
 
 def _points(options: Options) -> int:
@@ -164,6 +172,7 @@ HANDLERS: Mapping[str | None, Callable[[Options], int]] = {
     "status": _status,
     "fit": _fit,
     "suggest": _suggest,
+    "budget": _budget,
     "points": _points,
     "doctor": _doctor,
     "config": _config,

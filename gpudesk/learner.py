@@ -26,6 +26,9 @@ LOOKS_MOST = 60
 SETTLED_LOOKS = 5
 """Looks after the last load held still: the first request makes workspaces that count."""
 
+TRIES_MOST = 10
+"""Looks for which a load waits for its header, which the engine is asked for while the load settles."""
+
 
 class Learner:
     """One thread beside the poller. Nothing it does can disturb the screen."""
@@ -37,6 +40,7 @@ class Learner:
         self._calculate = calculate
         self._keep = keep
         self._learning = Learning()
+        self._unfinished: dict[str, tuple[LearnedLoad, int]] = {}
         self._changed = Event()
         self._stopped = Event()
         feed.subscribe(self._changed.set)
@@ -53,11 +57,16 @@ class Learner:
     def look(self) -> bool:
         """Learn from the desk as it is; tell whether another look may teach more."""
         self._learning, learned = learn(self._learning, self._feed.desk)
-        for load in learned:
+        self._unfinished |= {load.load: (load, TRIES_MOST) for load in learned}
+        for name, (load, tries) in list(self._unfinished.items()):
             parts = self._calculate(load)
             if parts is not None:
                 self._keep(point_of(load, parts))
-        return self._learning.waiting
+            if parts is not None or tries <= 1:
+                del self._unfinished[name]
+            else:
+                self._unfinished[name] = (load, tries - 1)
+        return self._learning.waiting or bool(self._unfinished)
 
     def _run(self) -> None:
         while not self._stopped.is_set():
