@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from pathlib import Path
+from random import Random
+
 import pytest
 
 from gpudesk.errors import UsageError
@@ -381,3 +384,26 @@ class TestSimple:
     def test_it_knows_nothing_else(self) -> None:
         with pytest.raises(UsageError, match=r"f.toml: entry 1 \(a\): parameters is missing"):
             simple_models(read(f'{ENTRY}idle = "1GB"'), "f.toml")
+
+
+def test_damaged_files_are_complained_about_and_nothing_else() -> None:
+    folder = Path(__file__).parents[1] / "fixtures" / "fit"
+    texts = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.toml"))]
+    assert len(texts) >= 6
+    random = Random(3)
+    complaints = []
+    for _ in range(1500):
+        text = random.choice(texts)
+        for _ in range(random.randint(1, 4)):
+            place = random.randrange(len(text))
+            text = (
+                text[:place]
+                + random.choice(['"', "[", "]", "=", "-", "9", "\n", "{", "", "x", "\x00"])
+                + text[place + 1 :]
+            )
+        try:
+            read(text)
+        except UsageError as error:
+            complaints.append(error.message)
+    assert 100 < len(complaints) < 1500
+    assert all(message.startswith("desk.toml: ") for message in complaints)
