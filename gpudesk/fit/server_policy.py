@@ -22,6 +22,7 @@ def forecast(
     *,
     residents: Sequence[Resident] = (),
     burden_of: BurdenOf | None = None,
+    notes: bool = True,
 ) -> ServerForecast:
     """Say what the server will do when these models are asked for, one after the other.
 
@@ -40,7 +41,7 @@ def forecast(
         parallel=first.served.parallel,
         batch_size=first.served.batch_size,
         spills=any(step.spills for step in steps),
-        notes=_notes(wanted, steps, profile, cards, residents, burden_of),
+        notes=_notes(wanted, steps, profile, cards, residents, burden_of) if notes else (),
     )
 
 

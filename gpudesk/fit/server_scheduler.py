@@ -133,7 +133,7 @@ def forecast_step(
     """
     ask = served(wanted.metadata, wanted.options, profile, cards)
     there, room, evicted, reloads = list(residents), list(free), [], False
-    mine = next((resident for resident in there if _same(resident, wanted)), None)
+    mine = next((resident for resident in there if is_same(resident, wanted)), None)
     if mine is not None and mine.context_length in (None, ask.context_length):
         return Step((), ask, (), False, False, True, 0, 0, tuple(there), tuple(room))
     if mine is not None:
@@ -156,7 +156,7 @@ def forecast_step(
     )  # fmt: skip
 
 
-def _same(resident: Resident, wanted: Wanted) -> bool:
+def is_same(resident: Resident, wanted: Wanted) -> bool:
     """Tell whether a resident is this model: by its file, which several names may share, else by name."""
     if resident.blob_digest is not None and wanted.blob_digest is not None:
         return resident.blob_digest == wanted.blob_digest

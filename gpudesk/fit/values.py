@@ -190,6 +190,12 @@ class Alternative:
     free_bytes: int
     seconds: float | None = None
     """What a swap costs."""
+    model: str | None = None
+    """Which model of the combination it changes; None: all of them, or none."""
+    wanted: tuple[Wanted, ...] = ()
+    """The combination after the change; for a swap what is loaded at one time, the largest first."""
+    slowdown: float | None = None
+    """How many times slower answers come, where layers stay on the CPU."""
 
 
 @dataclass(frozen=True, slots=True)

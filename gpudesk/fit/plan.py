@@ -1,0 +1,90 @@
+"""The planner: several models on several cards, what is physically true and what the engine will do, kept apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gpudesk.fit.alternatives import alternatives as alternatives_to
+from gpudesk.fit.arrangement import Arranged
+from gpudesk.fit.calibration import Calibration
+from gpudesk.fit.longest_context import longest_context
+from gpudesk.fit.planner import Planner
+from gpudesk.fit.values import (
+    CardBudget,
+    EngineProfile,
+    Estimate,
+    FreeEntry,
+    Plan,
+    Resident,
+    ServerForecast,
+    Verdict,
+    Wanted,
+)
+from gpudesk.units import gibibytes
+
+
+def plan(
+    wanted: Sequence[Wanted],
+    cards: Sequence[CardBudget],
+    profile: EngineProfile,
+    *,
+    residents: Sequence[Resident] = (),
+    entries: Sequence[FreeEntry] = (),
+    calibration: Calibration | None = None,
+    alternatives: bool = True,
+    installed: Sequence[Wanted] = (),
+) -> Plan:
+    """Plan a combination.
+
+    Args:
+        wanted: the models, in the order they are loaded.
+        cards: with what is free now; what residents hold is not free.
+        profile: the engine and its settings.
+        residents: models loaded now. They stay, except those that are wanted, too: these are counted once, as wanted.
+        entries: what is no language model, counted at its peak.
+        calibration: measured points.
+        alternatives: whether changes that would help, and the longest context, are looked for.
+        installed: models that may take the place of a wanted one.
+    """
+    planner = Planner(cards, profile, residents=residents, entries=entries, calibration=calibration, replaced=wanted)
+    arranged = planner.arranged(wanted)
+    server = planner.forecast(wanted)
+    longest = None
+    if alternatives and wanted and cards:
+        longest = longest_context(planner, wanted)
+        if longest is None:
+            longest = longest_context(planner, wanted, verdict=Verdict.TIGHT)
+    found = alternatives_to(planner, wanted, arranged, server, installed) if alternatives and cards else ()
+    return Plan(
+        verdict=arranged.verdict,
+        models=arranged.models,
+        cards=arranged.cards,
+        total_bytes=arranged.total_bytes,
+        server=server,
+        alternatives=found,
+        longest_context=longest,
+        notes=_notes(wanted, arranged, server, planner),
+    )
+
+
+def _notes(wanted: Sequence[Wanted], arranged: Arranged, server: ServerForecast, planner: Planner) -> tuple[str, ...]:
+    notes = [note for one, made in zip(wanted, arranged.models, strict=True) for note in _of_model(one, made)]
+    fits = arranged.verdict in (Verdict.FITS, Verdict.TIGHT)
+    if fits and server.would_evict:
+        advice = next((note.partition("; ")[2] for note in server.notes if "; set num_ctx" in note), "")
+        text = f"it would fit, but Ollama will evict {', '.join(server.would_evict)} first"
+        notes.append(f"{text}; {advice}" if advice else text)
+    if fits and server.spills:
+        notes.append("it would fit, but the engine will leave layers on the CPU, because it keeps a margin")
+    if planner.own:
+        names = ", ".join(resident.name for resident in planner.own)
+        notes.append(f"what {names} holds now counts as free: the plan contains it")
+    return tuple(dict.fromkeys(notes))
+
+
+def _of_model(wanted: Wanted, made: Estimate) -> list[str]:
+    missing = made.layers_total - made.layers_on_gpu
+    if not missing:
+        return []
+    where = f"{missing} of {made.layers_total} layers run on the CPU"
+    return [f"{wanted.name}: {where}, {gibibytes(made.host_bytes)} in host memory"]
