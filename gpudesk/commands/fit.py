@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -64,6 +65,16 @@ class Means:
     demo: bool = False
     """Names and cards are those of a simulation, which must run to tell about them."""
 
+    @contextmanager
+    def opened(self, request: FitRequest) -> Iterator[tuple[Workstation | None, Desk | None]]:
+        """Open this computer and look at it once, unless the cards are told."""
+        workstation = None if request.is_described and not self.demo else self.workstation()
+        try:
+            yield workstation, _look(workstation) if workstation is not None else None
+        finally:
+            if workstation is not None:
+                workstation.close()
+
 
 def request_from(given: Mapping[str, Any]) -> FitRequest:
     """Make the request of the options of the command line."""
@@ -90,19 +101,14 @@ def run(request: FitRequest, means: Means, out: TextIO) -> int:
         UsageError: a model that is not installed, a card nobody knows.
         SourceError: no card, or nobody to tell about a model.
     """
-    workstation = None if request.is_described and not means.demo else means.workstation()
-    try:
-        desk = _look(workstation) if workstation is not None else None
-        situation = _situation(request, means, desk)
+    with means.opened(request) as (workstation, desk):
+        situation = situation_of(request, means, desk)
         source = means.metadata(workstation)
         try:
             plan = _plan(request, means, situation, source, desk)
         finally:
             source.close()
         _print(plan, request, situation, out, means.settings, workstation.banner if workstation is not None else None)
-    finally:
-        if workstation is not None:
-            workstation.close()
     return exit_code(plan)
 
 
@@ -163,7 +169,8 @@ def _look(workstation: Workstation) -> Desk:
     return sample_once(workstation.sources, workstation.clock, LOOK_SECONDS)
 
 
-def _situation(request: FitRequest, means: Means, desk: Desk | None) -> Situation:
+def situation_of(request: FitRequest, means: Means, desk: Desk | None) -> Situation:
+    """Return what the plan is made against: the cards as told, else those of the desk."""
     reserve = means.settings.reserve_bytes
     if request.is_described or desk is None:
         return described(
