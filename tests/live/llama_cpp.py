@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -26,6 +27,8 @@ PACKAGE = "xllamacpp"
 MODEL = "gemma-3-270m-q4_k_m.gguf"
 MODEL_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 LOAD_SECONDS = 60
+LOADED = "all slots are idle"
+"""The first line in the log that comes after every buffer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,19 +125,29 @@ def load(installation: Path, model: Path, **options: object) -> Buffers:
         model: GGUF file.
         options: of llama.cpp's `common_params`: `n_ctx` (all slots together), `n_parallel`, `cache_type_k`, …
     """
-    result = subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, str(LOADER), json.dumps({"model": str(model), **options})],
         env={"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(installation)},
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
-        timeout=LOAD_SECONDS,
-        check=False,
     )
-    assert result.returncode == 0, result.stdout[-4000:]
-    return buffers(result.stdout)
+    too_long = threading.Timer(LOAD_SECONDS, process.kill)
+    too_long.start()
+    lines: list[str] = []
+    with process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            if LOADED in line:
+                break
+        process.kill()
+    too_long.cancel()
+    log = "".join(lines)
+    assert LOADED in log, log[-4000:]
+    return buffers(log)
 
 
 def write_sparse(model: Header, path: Path, vocabulary: int) -> Path:

@@ -1,6 +1,6 @@
-"""Loads one model in llama.cpp and ends; run as a process of its own, with the options as JSON.
+"""Loads one model in llama.cpp; run as a process of its own, with the options as JSON, ended by its parent.
 
-Everything of interest is in the log, which llama.cpp writes to the process's output.
+Everything of interest is in the log, which a thread of llama.cpp writes to the process's output in its own time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ VERBOSE = 5
 
 
 def main() -> None:
-    """Load, and leave without the destructors, which would wait for the server's threads."""
+    """Load, and wait for the end of the input; leave without destructors, which would wait for the server."""
     options = json.loads(sys.argv[1])
     params = xllamacpp.CommonParams()
     params.model.path = options.pop("model")
@@ -33,7 +33,7 @@ def main() -> None:
         enum = ENUMS.get(name)
         setattr(params, name, value if enum is None else getattr(enum[0], enum[1] + value.upper()))
     server = xllamacpp.Server(params)
-    sys.stdout.flush()
+    sys.stdin.read()
     os._exit(0 if server else 1)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from gpudesk.domain.engine import Era
 from gpudesk.fit.architectures import rules
+from gpudesk.fit.compute import GraphOptions, compute_bytes
 from gpudesk.fit.from_show import metadata_from_show
 from gpudesk.fit.kv_cache import KvLayout, kv_cache
 from gpudesk.fit.metadata import ModelMetadata
@@ -19,7 +20,6 @@ from gpudesk.fit.values import LoadOptions
 from gpudesk.sources.gguf_files import read_model
 from gpudesk.units import MEBIBYTE
 from tests.environment import OUTER_ENVIRONMENT
-from tests.fit import rebuild
 from tests.fit.headers import weights_bytes
 from tests.live.api import Api
 from tests.live.engine import OllamaProcess
@@ -27,45 +27,9 @@ from tests.live.fixtures import NO_LIVE_REASON, NUM_PARALLEL
 from tests.live.installation import SetupError
 from tests.live.llama_cpp import MODEL, Buffers, buffers, install, load, write_sparse
 from tests.live.models import CHAT, CODE, EMBED
+from tests.live.shapes import ENCODER, SHAPES, VOCABULARY
 
 pytestmark = pytest.mark.live
-
-VOCABULARY = 512
-F16 = rebuild.uniform("F16")
-SHAPES = {
-    "llama": rebuild.dense(
-        "llama", layers=3, embedding=256, heads=8, heads_kv=2, head=32, width=512, vocabulary=VOCABULARY
-    ),
-    "qwen2": rebuild.dense(
-        "qwen2", layers=8, embedding=256, heads=8, heads_kv=4, head=32, width=768, vocabulary=VOCABULARY
-    ),
-    "qwen3 tied": rebuild.dense(
-        "qwen3", layers=3, embedding=256, heads=8, heads_kv=2, head=64, width=512, vocabulary=VOCABULARY, tied=True
-    ),
-    "gemma3 sliding": rebuild.dense(
-        "gemma3", layers=13, embedding=256, heads=4, heads_kv=1, head=64, width=512, vocabulary=VOCABULARY, tied=True,
-        window=512,
-    ),
-    "gemma4 shared": rebuild.gemma4(
-        layers=12, embedding=256, heads=4, heads_kv=2, heads_kv_global=1, width=512, head=64, head_global=128,
-        window=512, vocabulary=VOCABULARY, shared=6, per_layer=32, kind=F16,
-    ),
-    "gpt-oss": rebuild.gpt_oss(
-        layers=4, embedding=256, heads=8, heads_kv=2, head=32, width=256, count=4, used=2, vocabulary=VOCABULARY
-    ),
-    "qwen35 recurrent": rebuild.qwen35(
-        layers=8, embedding=256, heads=4, heads_kv=2, width=512, inner=512, vocabulary=VOCABULARY, head=64, state=64,
-        groups=4,
-    ),
-    "qwen3moe": rebuild.qwen3moe(
-        layers=3, embedding=256, heads=8, heads_kv=2, head=32, width=256, count=8, used=2, vocabulary=VOCABULARY,
-        kind=F16,
-    ),
-    "bert": rebuild.bert(
-        layers=2, embedding=256, heads=4, width=512, vocabulary=VOCABULARY, positions=512, kind=F16
-    ),
-}  # fmt: skip
-"""One of each kind of layer, as small as it gets."""
 
 LOADS: dict[str, tuple[dict[str, object], LoadOptions, int, int]] = {
     "4096": ({"n_ctx": 4096}, LoadOptions(), 4096, 1),
@@ -88,6 +52,22 @@ LOADS: dict[str, tuple[dict[str, object], LoadOptions, int, int]] = {
     "full sliding cache": ({"n_ctx": 8192, "swa_full": True}, LoadOptions(swa_full=True), 8192, 1),
     "without flash attention": ({"n_ctx": 4096, "flash_attn_type": "disabled"}, LoadOptions(), 4096, 1),
 }
+
+
+CALCULATED_GRAPHS = [
+    "llama",
+    "qwen2",
+    "qwen3 with tied output",
+    "phi3 with fused projections",
+    "qwen3moe",
+    "gemma3 with a sliding window",
+    "gemma4 with shared layers",
+    "nemotron_h",
+    "lfm2 with short convolutions",
+    "mamba",
+]
+HOST_ROWS = 3.2
+"""On a CPU the graph also holds the embeddings as given, as looked up, and what a card would copy them to."""
 
 
 def mebibytes(size_bytes: int) -> str:
@@ -137,15 +117,30 @@ def test_a_real_model_in_llama_cpp(llama_cpp: Path, how: str) -> None:
     check(load(llama_cpp, path, **({"n_parallel": 1} | LOADS[how][0])), read_model(path), how)
 
 
-@pytest.mark.parametrize("how", ["4096", "two slots", "unified", "q8_0"])
-@pytest.mark.parametrize("name", [name for name in SHAPES if name != "bert"])
+@pytest.mark.parametrize("how", ["two slots", "q8_0"])
+@pytest.mark.parametrize("name", SHAPES)
 def test_tiny_models_of_many_kinds_in_llama_cpp(llama_cpp: Path, tmp_path: Path, name: str, how: str) -> None:
     path = write_sparse(SHAPES[name], tmp_path / "tiny.gguf", VOCABULARY)
     check(load(llama_cpp, path, **({"n_parallel": 1} | LOADS[how][0])), read_model(path), how)
 
 
+@pytest.mark.parametrize("how", ["4096", "large batch"])
+@pytest.mark.parametrize("name", [*CALCULATED_GRAPHS, MODEL])
+def test_the_compute_buffer_in_llama_cpp(llama_cpp: Path, tmp_path: Path, name: str, how: str) -> None:
+    path = llama_cpp / MODEL if name == MODEL else write_sparse(SHAPES[name], tmp_path / "tiny.gguf", VOCABULARY)
+    arguments, options, context, parallel = LOADS[how]
+    (printed,) = load(llama_cpp, path, n_parallel=1, **arguments).compute
+    metadata = read_model(path)
+    cache = kv_cache(metadata, options, context, parallel, Era.LLAMA_SERVER)
+    batch = options.batch_size or 512
+    graph = GraphOptions(batch=batch, outputs=parallel, flash_attention=True)
+    more = float(printed) * MEBIBYTE - compute_bytes(metadata, rules(metadata), cache, graph)
+    row = 4 * batch * metadata.embedding_length
+    assert 0 <= more <= HOST_ROWS * row
+
+
 def test_an_encoder_in_llama_cpp_has_no_cache(llama_cpp: Path, tmp_path: Path) -> None:
-    path = write_sparse(SHAPES["bert"], tmp_path / "tiny.gguf", VOCABULARY)
+    path = write_sparse(ENCODER, tmp_path / "tiny.gguf", VOCABULARY)
     found = load(llama_cpp, path, n_ctx=512, n_parallel=1, embedding=True)
     metadata = read_model(path)
     assert found.kv == ()
