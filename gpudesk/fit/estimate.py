@@ -1,0 +1,303 @@
+"""What one model would take on the cards of a plan: all parts put together.
+
+The arithmetic of each part is in its own module; here a request is resolved as the engine would (context, slots,
+batch, flash attention), the parts are placed on the cards, and the band is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from gpudesk.domain.engine import Era
+from gpudesk.fit import projector
+from gpudesk.fit.architectures import ArchitectureRules, rules
+from gpudesk.fit.band import Uncertainty, band
+from gpudesk.fit.compute import GraphOptions, compute_bytes
+from gpudesk.fit.kv_cache import KvLayout, kv_cache, padded
+from gpudesk.fit.metadata import ModelMetadata
+from gpudesk.fit.overhead import overhead
+from gpudesk.fit.placement import Burden, Placement, card_groups, margin_bytes, place
+from gpudesk.fit.server_rules import automatic_batch, predicted_bytes, served, version_key
+from gpudesk.fit.values import CardBudget, EngineProfile, Estimate, LoadOptions, Parts, Wanted
+from gpudesk.fit.weights import WeightLayout, adapter_bytes, weights
+
+if TYPE_CHECKING:
+    from gpudesk.fit.calibration import Calibration
+
+REMEMBERED = 256
+"""Models whose tensors are not summed anew; a plan asks for the same few hundreds of times."""
+DEFAULT_BATCH = 512
+FIRST_BUILD_WITH_FEW_OUTPUTS = 9538
+"""From this llama.cpp build at the latest logits are reserved for one token per slot; b9294 still had all."""
+OLLAMA_WITH_FEW_OUTPUTS = (0, 31, 0)
+"""0.30 was built when llama.cpp changed; the larger buffer is assumed there."""
+COMPUTE_REMEMBERED = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What of a model does not depend on how it is loaded."""
+
+    metadata: ModelMetadata
+    rules: ArchitectureRules
+    weights: WeightLayout
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A request as the engine resolves it."""
+
+    context_length: int
+    parallel: int
+    batch_size: int
+    flash_attention: bool
+    options: LoadOptions
+    outputs: int
+    notes: tuple[str, ...] = ()
+
+
+_prepared: dict[int, Prepared] = {}
+_computed: dict[tuple[object, ...], int] = {}
+
+
+def prepare(metadata: ModelMetadata) -> Prepared:
+    """Sum a model's tensors, once for each metadata value.
+
+    Values are told apart by identity, since comparing hundreds of tensors costs more than summing them; the memo holds
+    the value itself, so its identity cannot pass to another.
+    """
+    found = _prepared.get(id(metadata))
+    if found is not None and found.metadata is metadata:
+        return found
+    if len(_prepared) >= REMEMBERED:
+        _prepared.clear()
+        _computed.clear()
+    made = Prepared(metadata, rules(metadata), weights(metadata))
+    _prepared[id(metadata)] = made
+    return made
+
+
+def estimate(
+    wanted: Wanted,
+    profile: EngineProfile,
+    cards: Sequence[CardBudget],
+    *,
+    calibration: Calibration | None = None,
+) -> Estimate:
+    """Say what one model takes, by part and by card.
+
+    Args:
+        wanted: the model and how it would be loaded.
+        profile: the engine that would load it.
+        cards: where it may go; a model that does not fit is placed as far as it goes.
+        calibration: measured points that correct overhead and compute.
+    """
+    prepared = prepare(wanted.metadata)
+    load = resolve(prepared, wanted.options, profile, cards)
+    cache = _cache(prepared, load, profile)
+    compute = _compute(prepared, cache, load, profile)
+    overheads = tuple(overhead(profile, card) for card in cards)
+    burden = _burden(prepared, load, profile, cards, cache, compute, tuple(each[1] for each in overheads))
+    placement = place(
+        burden,
+        cards,
+        layers_on_gpu=load.options.layers_on_gpu,
+        groups=card_groups(cards, profile),
+        margin=margin_bytes(profile),
+        experts_to_host=profile.era is Era.LLAMA_SERVER,
+    )
+    made = _estimate(wanted, prepared, load, profile, placement, overheads)
+    return made if calibration is None else calibration.corrected(made, wanted, profile, cards)
+
+
+def resolve(prepared: Prepared, options: LoadOptions, profile: EngineProfile, cards: Sequence[CardBudget]) -> Load:
+    """Return context, slots, batch and flash attention as this engine sets them."""
+    metadata = prepared.metadata
+    if profile.kind == "ollama":
+        return _resolve_ollama(prepared, options, profile, cards)
+    context = options.context_length or profile.default_context or metadata.context_length_trained or 4096
+    notes: list[str] = []
+    trained = metadata.context_length_trained
+    if trained and context > trained:
+        context = trained
+        notes.append(f"limited to the {trained} tokens the model was trained for")
+    parallel = max(1, options.parallel or profile.parallel)
+    wanted = options.flash_attention if options.flash_attention is not None else profile.flash_attention
+    flash = wanted is not False
+    if not flash and options.kv_cache_type_v != "f16":
+        notes.append(f"llama-server refuses {options.kv_cache_type_v} values without flash attention")
+    batch = options.batch_size or DEFAULT_BATCH
+    return Load(context, parallel, batch, flash, options, _outputs(profile, batch, parallel), tuple(notes))
+
+
+def _resolve_ollama(
+    prepared: Prepared, options: LoadOptions, profile: EngineProfile, cards: Sequence[CardBudget]
+) -> Load:
+    metadata = prepared.metadata
+    made = served(metadata, options, profile, cards)
+    notes = list(made.notes)
+    context = made.context_length
+    trained = metadata.context_length_trained
+    if trained and context > trained:
+        context = trained
+        notes.append(f"limited to the {trained} tokens the model was trained for")
+    parallel = 1 if prepared.rules.one_slot else made.parallel
+    batch = made.batch_size
+    if made.batch_is_automatic and profile.era is Era.LLAMA_SERVER and version_key(profile) >= (0, 30, 0):
+        free = [min(card.available_bytes, card.memory_total_bytes) for card in cards]
+        predicted = predicted_bytes(metadata, context * parallel, prepared.weights.card_bytes)
+        batch = automatic_batch(context * parallel, predicted, free, flash=made.flash_attention)
+    if not made.flash_attention and (options.kv_cache_type_k, options.kv_cache_type_v) != ("f16", "f16"):
+        options = replace(options, kv_cache_type_k="f16", kv_cache_type_v="f16")
+        notes.append("without flash attention Ollama ignores the type of the KV cache and takes f16")
+    outputs = _outputs(profile, batch, parallel)
+    return Load(context, parallel, batch, made.flash_attention, options, outputs, tuple(notes))
+
+
+def _outputs(profile: EngineProfile, batch: int, parallel: int) -> int:
+    """Return for how many tokens of a batch logits are reserved."""
+    return batch if reserves_all_outputs(profile) else parallel
+
+
+def reserves_all_outputs(profile: EngineProfile) -> bool:
+    """Tell whether this build reserves logits for every token of a batch (llama.cpp until June 2026, ik_llama.cpp)."""
+    if profile.kind == "ollama":
+        return profile.era is not Era.LLAMA_SERVER or version_key(profile) < OLLAMA_WITH_FEW_OUTPUTS
+    if profile.kind.startswith("ik"):
+        return True
+    build = (profile.version or "").lstrip("b").split("-")[0]
+    return build.isascii() and build.isdecimal() and int(build) < FIRST_BUILD_WITH_FEW_OUTPUTS
+
+
+def _cache(prepared: Prepared, load: Load, profile: EngineProfile) -> KvLayout:
+    return kv_cache(
+        prepared.metadata,
+        load.options,
+        load.context_length,
+        load.parallel,
+        profile.era,
+        known=prepared.rules,
+        batch=load.batch_size,
+        flash_attention=load.flash_attention,
+    )
+
+
+def _compute(prepared: Prepared, cache: KvLayout, load: Load, profile: EngineProfile) -> int:
+    """Return the compute buffer of a card, remembered: laying out a graph is the longest part of an estimate."""
+    options = GraphOptions(
+        batch=min(load.batch_size, padded(load.context_length)),
+        outputs=load.outputs,
+        flash_attention=load.flash_attention,
+        kv_cache_type_k=load.options.kv_cache_type_k,
+        kv_cache_type_v=load.options.kv_cache_type_v,
+        streams=1 if load.options.unified_kv else load.parallel,
+        backend=profile.backend,
+    )
+    key = (id(prepared), options, cache.cells, cache.sliding_cells)
+    found = _computed.get(key)
+    if found is None:
+        found = compute_bytes(prepared.metadata, prepared.rules, cache, options)
+        if len(_computed) >= COMPUTE_REMEMBERED:
+            _computed.clear()
+        _computed[key] = found
+    return found
+
+
+def _burden(
+    prepared: Prepared,
+    load: Load,
+    profile: EngineProfile,
+    cards: Sequence[CardBudget],
+    cache: KvLayout,
+    compute: int,
+    overheads: tuple[int, ...],
+) -> Burden:
+    layout = prepared.weights
+    return Burden(
+        layers=layout.layers,
+        output_bytes=layout.output_bytes,
+        kv=cache.layers,
+        compute_bytes=compute,
+        overhead_bytes=overheads,
+        first_card=_beside(prepared, load, profile, cards),
+        host_bytes=layout.host_bytes,
+        experts=layout.experts,
+        # Weights of a layer on the host are copied to the card for every batch (`offload_op`).
+        compute_partial_bytes=compute + max(layout.layers, default=0),
+    )
+
+
+def _beside(prepared: Prepared, load: Load, profile: EngineProfile, cards: Sequence[CardBudget]) -> Parts:
+    """Return what lies whole on the first used card: projector, adapters, draft model."""
+    seeing = projector.projector(prepared.metadata, profile.era)
+    adapters = adapter_bytes(load.options.lora)
+    if load.options.draft is None:
+        return Parts(weights_bytes=adapters, projector_bytes=seeing)
+    draft = prepare(load.options.draft)
+    options = replace(load.options, draft=None, lora=(), context_length=load.context_length, parallel=load.parallel)
+    # The draft model has the target's context, slots and batch (llama.cpp common/speculative.cpp).
+    same = replace(load, options=options)
+    cache = _cache(draft, same, profile)
+    return Parts(
+        weights_bytes=adapters + draft.weights.card_bytes,
+        kv_cache_bytes=cache.total,
+        compute_bytes=_compute(draft, cache, same, profile),
+        projector_bytes=seeing,
+    )
+
+
+def _estimate(
+    wanted: Wanted,
+    prepared: Prepared,
+    load: Load,
+    profile: EngineProfile,
+    placement: Placement,
+    overheads: Sequence[tuple[int, int, int]],
+) -> Estimate:
+    parts = total_of(placement.by_card)
+    used = [number for number, each in enumerate(placement.by_card) if each.total_bytes]
+    metadata = prepared.metadata
+    seeing_high = projector.projector_high(metadata, profile.era) - projector.projector(metadata, profile.era)
+    low, high = band(
+        parts.total_bytes,
+        Uncertainty(
+            weights_bytes=parts.weights_bytes,
+            kv_cache_bytes=parts.kv_cache_bytes,
+            compute_bytes=parts.compute_bytes,
+            overhead_low_bytes=sum(overheads[number][1] - overheads[number][0] for number in used),
+            overhead_high_bytes=sum(overheads[number][2] - overheads[number][1] for number in used),
+            projector_high_bytes=seeing_high if parts.projector_bytes else 0,
+            cards=len(used),
+            known=prepared.rules.known,
+            exact_weights=prepared.weights.known,
+        ),
+    )
+    notes = (*load.notes, *prepared.rules.notes, *metadata.notes)
+    if not prepared.weights.known:
+        notes += ("the tensors are not known: the size of the file stands for the weights",)
+    return Estimate(
+        name=wanted.name,
+        parts=parts,
+        low_bytes=low,
+        high_bytes=high,
+        by_card=placement.by_card,
+        host_bytes=placement.host_bytes,
+        layers_total=placement.layers_total,
+        layers_on_gpu=placement.layers_on_gpu,
+        context_length=load.context_length,
+        parallel=load.parallel,
+        notes=notes,
+    )
+
+
+def total_of(by_card: Sequence[Parts]) -> Parts:
+    """Return the sum of several cards' parts."""
+    return Parts(
+        weights_bytes=sum(parts.weights_bytes for parts in by_card),
+        kv_cache_bytes=sum(parts.kv_cache_bytes for parts in by_card),
+        compute_bytes=sum(parts.compute_bytes for parts in by_card),
+        projector_bytes=sum(parts.projector_bytes for parts in by_card),
+        overhead_bytes=sum(parts.overhead_bytes for parts in by_card),
+    )

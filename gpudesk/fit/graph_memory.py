@@ -1,0 +1,114 @@
+"""How much memory a compute graph needs when tensors that are no longer read give their room back.
+
+It does what ggml does: every node gets the smallest free block that takes it, or the place of an input that nothing
+else reads; a tensor is freed when its last reader is done (llama.cpp ggml/src/ggml-alloc.c, `ggml_dyn_tallocr_alloc`
+and `ggml_gallocr_alloc_graph_impl`, at b10488).
+"""
+
+from __future__ import annotations
+
+ALIGNMENT_BYTES = 128
+"""Of a CUDA buffer (ggml/src/ggml-cuda/ggml-cuda.cu); other backends differ by less than a page per tensor."""
+
+
+class Graph:
+    """Nodes in the order they are computed; an `int` names a node."""
+
+    __slots__ = ("_inplace", "_output", "_sizes", "_sources")
+
+    def __init__(self) -> None:
+        """Start without nodes."""
+        self._sizes: list[int] = []
+        self._sources: list[tuple[int, ...]] = []
+        self._inplace: list[bool] = []
+        self._output: set[int] = set()
+
+    def node(self, size: int, *sources: int, inplace: bool = False) -> int:
+        """Add a node of this many bytes that reads `sources`; `inplace` if it may overwrite one of them.
+
+        In place work: element-wise operations, norms, softmax, rope (`ggml_op_can_inplace`).
+        """
+        self._sizes.append(-(-size // ALIGNMENT_BYTES) * ALIGNMENT_BYTES)
+        self._sources.append(sources)
+        self._inplace.append(inplace)
+        return len(self._sizes) - 1
+
+    def keep(self, node: int) -> int:
+        """Never free this node: an output of the graph."""
+        self._output.add(node)
+        return node
+
+    def reads(self, *sources: int) -> None:
+        """Add a reader that needs no memory of its own: a store into the KV cache."""
+        self.node(0, *sources)
+
+    def peak_bytes(self) -> int:
+        """Return the size of the one buffer in which all nodes find their place."""
+        sizes, sources = self._sizes, self._sources
+        readers = [0] * len(sizes)
+        for reads in sources:
+            for source in reads:
+                readers[source] += 1
+        for node in self._output:
+            readers[node] += 1
+        place = [-1] * len(sizes)
+        room = _Room()
+        for node, size in enumerate(sizes):
+            if size:
+                taken = -1
+                if self._inplace[node]:
+                    for source in sources[node]:
+                        if readers[source] == 1 and sizes[source] == size and place[source] >= 0:
+                            taken = place[source]
+                            place[source] = -1
+                            break
+                place[node] = room.take(size) if taken < 0 else taken
+            for source in sources[node]:
+                readers[source] -= 1
+                if not readers[source] and place[source] >= 0:
+                    room.give(place[source], sizes[source])
+                    place[source] = -1
+            if size and not readers[node]:
+                continue  # a result nobody reads stays to the end, as in ggml
+        return room.peak
+
+
+class _Room:
+    """Free blocks by offset; the last one has no end."""
+
+    __slots__ = ("_blocks", "peak")
+
+    def __init__(self) -> None:
+        self._blocks: list[tuple[int, int]] = [(0, 1 << 62)]
+        self.peak = 0
+
+    def take(self, size: int) -> int:
+        blocks = self._blocks
+        best = len(blocks) - 1
+        least = 1 << 63
+        for index in range(best):
+            free = blocks[index][1]
+            if size <= free < least:
+                best, least = index, free
+        offset, free = blocks[best]
+        if free == size:
+            del blocks[best]
+        else:
+            blocks[best] = (offset + size, free - size)
+        self.peak = max(self.peak, offset + size)
+        return offset
+
+    def give(self, offset: int, size: int) -> None:
+        blocks = self._blocks
+        index = 0
+        while index < len(blocks) and blocks[index][0] < offset:
+            index += 1
+        end = offset + size
+        if index < len(blocks) and blocks[index][0] == end:
+            size += blocks[index][1]
+            del blocks[index]
+        if index and sum(blocks[index - 1]) == offset:
+            before, free = blocks[index - 1]
+            blocks[index - 1] = (before, free + size)
+        else:
+            blocks.insert(index, (offset, size))
