@@ -50,7 +50,7 @@ def alternatives(
     found: list[tuple[tuple[float, ...], Alternative]] = []
     for candidate in _candidates(planner, wanted, arranged, evicts, installed):
         result = planner.arranged(candidate.wanted)
-        better = RANK[result.verdict] < RANK[arranged.verdict]
+        better = RANK[result.verdict] < RANK[arranged.verdict] or _spills_less(candidate, result, arranged)
         keeps = evicts and RANK[result.verdict] <= RANK[arranged.verdict] and not planner.evicts(candidate.wanted)
         if better or keeps:
             rank = (RANK[result.verdict], not keeps if evicts else 0, candidate.cost)
@@ -61,6 +61,17 @@ def alternatives(
     for _rank, alternative in sorted(found, key=lambda pair: pair[0]):
         ranked.setdefault(alternative.key, alternative)
     return tuple(ranked.values())
+
+
+def _spills_less(candidate: _Candidate, result: Arranged, before: Arranged) -> bool:
+    """Tell whether both spill, and the change saves a quarter of the layers on the CPU or names their number."""
+    if not result.verdict is before.verdict is Verdict.SPILLS:
+        return False
+    return candidate.key.startswith("offload:") or _missing(result) * 4 <= _missing(before) * 3
+
+
+def _missing(arranged: Arranged) -> int:
+    return sum(made.layers_total - made.layers_on_gpu for made in arranged.models)
 
 
 def _as_alternative(candidate: _Candidate, result: Arranged, planner: Planner, before: Sequence[Wanted]) -> Alternative:
@@ -244,8 +255,7 @@ def _offload(planner: Planner, wanted: Sequence[Wanted], arranged: Arranged) -> 
 
     while low <= high:
         middle = (low + high) // 2
-        result = planner.arranged(with_layers(middle))
-        if RANK[result.verdict] <= RANK[Verdict.SPILLS]:
+        if planner.is_as_good(with_layers(middle), Verdict.SPILLS):
             best, low = middle, middle + 1
         else:
             high = middle - 1

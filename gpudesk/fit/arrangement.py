@@ -21,7 +21,6 @@ from gpudesk.fit.values import (
     Estimate,
     FreeEntry,
     LoadOptions,
-    Parts,
     Verdict,
     Wanted,
 )
@@ -86,6 +85,7 @@ class Arranger:
         self._splitting = replace(profile, spread=True)
         self._calibration = calibration
         self._alone: dict[tuple[int, str, LoadOptions, str, int], Estimate] = {}
+        self._splits: dict[tuple[int, str, LoadOptions, tuple[int, ...]], Estimate] = {}
         self._kept: dict[int, object] = {}
         self._entries = tuple(sorted(entries, key=lambda entry: -entry.peak_bytes))
 
@@ -106,13 +106,24 @@ class Arranger:
             self._alone[key] = found
         return found
 
+    def exceeds(self, wanted: Sequence[Wanted]) -> bool:
+        """Tell whether a combination is larger than all room there is, so that no arrangement of it can be whole."""
+        room = sum(card.available_bytes for card in self._cards)
+        need = sum(entry.peak_bytes for entry in self._entries)
+        kinds = {(card.name, card.memory_total_bytes): position for position, card in enumerate(self._cards)}
+        for one in wanted:
+            need += min(self.alone(one, position).parts.total_bytes for position in kinds.values())
+            if need > room:
+                return True
+        return False
+
     def arrange(self, wanted: Sequence[Wanted]) -> Arranged:
         """Arrange a combination as well as it goes."""
         if not self._cards:
             return Arranged(Verdict.DOES_NOT_FIT, tuple(self._on_host(one) for one in wanted), ())
         first = self._in_order(wanted)
         several = len(self._cards) > 1 and self._profile.kind == "ollama" and not self._profile.spread
-        if first.verdict is Verdict.FITS or not several:
+        if first.verdict is Verdict.FITS or not several or self.exceeds(wanted):
             return first
         better = self._searched(wanted, first)
         return better if RANK[better.verdict] < RANK[first.verdict] else first
@@ -142,11 +153,31 @@ class Arranger:
         return None
 
     def split(self, one: Wanted, state: _State) -> Estimate:
-        """Put a model on all cards, what does not go in on the host."""
+        """Put a model on all cards, whole if that goes, otherwise what does not go in on the host.
+
+        The engine keeps a margin when it decides by itself how much goes in; that the whole would go in without it is
+        what `tight` is for.
+        """
+        key = (id(one.metadata), one.name, one.options, tuple(state.room))
+        found = self._splits.get(key)
+        if found is None:
+            self._kept[key[0]] = one.metadata
+            found = self._splits[key] = self._made_split(one, state)
+        return found
+
+    def _made_split(self, one: Wanted, state: _State) -> Estimate:
         budgets = [
             replace(card, available_bytes=max(0, room)) for card, room in zip(self._cards, state.room, strict=True)
         ]
-        return estimate(one, self._splitting, budgets, calibration=self._calibration)
+        alone = self.alone(one, 0)
+        if one.options.layers_on_gpu is None and alone.parts.total_bytes <= sum(state.room):
+            everything = replace(one, options=replace(one.options, layers_on_gpu=alone.layers_total))
+            whole = estimate(everything, self._splitting, budgets, calibration=self._calibration)
+            rooms = zip(whole.by_card, state.room, strict=True)
+            if all(parts.total_bytes <= room for parts, room in rooms if parts.total_bytes):
+                return whole
+        made = estimate(one, self._splitting, budgets, calibration=self._calibration)
+        return _with_experts_counted(made, alone)
 
     def at(self, alone: Estimate, position: int) -> Estimate:
         """Return the estimate of a model that has one card to itself as one over all cards."""
@@ -167,16 +198,23 @@ class Arranger:
         """Look for another way to share out the models, the largest first, whole on one card where possible."""
         alone = [[self.alone(one, position) for position in range(len(self._cards))] for one in wanted]
         order = sorted(range(len(wanted)), key=lambda item: -alone[item][0].parts.total_bytes)
-        rooms = sum(card.available_bytes for card in self._cards)
-        needs = sum(made[0].parts.total_bytes for made in alone) + sum(entry.peak_bytes for entry in self._entries)
-        if needs > rooms:
-            return first
         search = _Search(self, wanted, alone, order, first)
         state = _State(self._cards)
         for entry in self._entries:
             state.put_entry(entry)
         search.descend(0, state, {})
         return search.best
+
+
+def _with_experts_counted(made: Estimate, whole: Estimate) -> Estimate:
+    """Count layers whose experts alone stay on the host among those that are not on the cards."""
+    missing = whole.parts.weights_bytes - made.parts.weights_bytes
+    if made.layers_on_gpu < made.layers_total or missing <= 0:
+        return made
+    each = max(1, whole.parts.weights_bytes // whole.layers_total)
+    layers = min(made.layers_total - 1, max(1, -(-missing // each)))
+    note = f"the experts of about {layers} layers run on the CPU, the rest of every layer is on the card"
+    return replace(made, layers_on_gpu=made.layers_total - layers, notes=(*made.notes, note))
 
 
 class _State:
@@ -311,14 +349,3 @@ class _Search:
         after = state.copy()
         after.put(made)
         return self.descend(depth + 1, after, {**placed, item: made})
-
-
-def sum_parts(parts: Sequence[Parts]) -> Parts:
-    """Add up the parts of several cards."""
-    return Parts(
-        sum(one.weights_bytes for one in parts),
-        sum(one.kv_cache_bytes for one in parts),
-        sum(one.compute_bytes for one in parts),
-        sum(one.projector_bytes for one in parts),
-        sum(one.overhead_bytes for one in parts),
-    )

@@ -171,6 +171,7 @@ def _split(word: str) -> list[str]:
     return [part for part in (number, "laptop" if second == "m" else second, third) if part]
 
 
+_BY_NAME = {card.name.lower(): card for card in CARDS}
 _BY_WORDS: dict[frozenset[str], KnownCard] = {}
 for _card in CARDS:
     _BY_WORDS.setdefault(_words(_card.name), _card)
@@ -183,6 +184,9 @@ def find_card(name: str) -> KnownCard | None:
     `Laptop`) may not, so that `4090 laptop` is never taken for the desktop card. A size in the name, `24GB`, has to
     agree with the card.
     """
+    written = _BY_NAME.get(" ".join(name.lower().removeprefix("nvidia ").removeprefix("amd ").split()))
+    if written is not None:
+        return written
     words = _words(name)
     if not words:
         return None

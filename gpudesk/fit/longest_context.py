@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gpudesk.fit.arrangement import RANK
 from gpudesk.fit.planner import Planner
 from gpudesk.fit.values import Verdict, Wanted
 
@@ -52,7 +51,7 @@ def longest_context(
     while low <= high:
         middle = (low + high) // 2
         changed = [*wanted[:position], with_context(one, tried[middle]), *wanted[position + 1 :]]
-        if RANK[planner.arranged(changed).verdict] <= RANK[verdict]:
+        if planner.is_as_good(changed, verdict):
             best, low = tried[middle], middle + 1
         else:
             high = middle - 1

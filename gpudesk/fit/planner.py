@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gpudesk.domain.engine import Era
-from gpudesk.fit.arrangement import Arranged, Arranger
+from gpudesk.fit.arrangement import RANK, Arranged, Arranger
 from gpudesk.fit.calibration import Calibration
 from gpudesk.fit.metadata import ModelMetadata
 from gpudesk.fit.placement import Burden
@@ -24,6 +24,7 @@ from gpudesk.fit.values import (
     Parts,
     Resident,
     ServerForecast,
+    Verdict,
     Wanted,
 )
 from gpudesk.fit.weights import WeightLayout, weights
@@ -61,6 +62,7 @@ class Planner:
         self.entries = tuple(entries)
         self._calibration = calibration
         self.arranger = Arranger(_without(cards, self.own), profile, entries=entries, calibration=calibration)
+        self._resolved: dict[tuple[tuple[int, str, LoadOptions], ...], tuple[Wanted, ...]] = {}
         self._layouts: dict[int, tuple[ModelMetadata, WeightLayout]] = {}
 
     @property
@@ -77,14 +79,26 @@ class Planner:
         """Fill in what the engine chooses: context, slots, batch. Other engines are left to the estimate."""
         if self.profile.kind != "ollama":
             return tuple(wanted)
-        steps = play(wanted, self.profile, self.cards, self.residents)
-        return tuple(
-            replace(one, options=as_served(one.options, step.served)) for one, step in zip(wanted, steps, strict=True)
-        )
+        key = tuple((id(one.metadata), one.name, one.options) for one in wanted)
+        found = self._resolved.get(key)
+        if found is None:
+            steps = play(wanted, self.profile, self.cards, self.residents)
+            found = self._resolved[key] = tuple(
+                replace(one, options=as_served(one.options, step.served))
+                for one, step in zip(wanted, steps, strict=True)
+            )
+        return found
 
     def arranged(self, wanted: Sequence[Wanted]) -> Arranged:
         """Say what is physically true of a combination."""
         return self.arranger.arrange(self.resolved(wanted))
+
+    def is_as_good(self, wanted: Sequence[Wanted], verdict: Verdict) -> bool:
+        """Tell whether a combination comes to this verdict or a better one."""
+        asked = self.resolved(wanted)
+        if RANK[verdict] < RANK[Verdict.DOES_NOT_FIT] and self.arranger.exceeds(asked):
+            return False
+        return RANK[self.arranger.arrange(asked).verdict] <= RANK[verdict]
 
     def forecast(self, wanted: Sequence[Wanted], *, notes: bool = True) -> ServerForecast:
         """Say what the engine will do with it."""

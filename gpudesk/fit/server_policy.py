@@ -97,6 +97,7 @@ def _notes(
     burden_of: BurdenOf | None,
 ) -> tuple[str, ...]:
     notes: list[str] = []
+    advised = False
     for position, (one, step) in enumerate(zip(wanted, steps, strict=True)):
         prefix = f"{one.name}: " if len(wanted) > 1 else ""
         notes += [prefix + note for note in step.served.notes]
@@ -107,7 +108,10 @@ def _notes(
         if step.evicted:
             names = ", ".join(resident.name for resident in step.evicted)
             rule = _why(step, profile, len(cards))
-            context = context_without_eviction(wanted, position, profile, cards, residents, burden_of)
+            context = None
+            if not advised:
+                context = context_without_eviction(wanted, position, profile, cards, residents, burden_of)
+                advised = True
             advice = f"; set num_ctx {context} and it will not" if context is not None else ""
             notes.append(f"Ollama will evict {names} before it loads {one.name}: {rule}{advice}")
             notes += [

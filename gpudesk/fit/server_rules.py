@@ -126,15 +126,17 @@ def served(
     asked = options.context_length if options.context_length is not None else profile.default_context
     automatic = asked is None
     context = max(MINIMUM_CONTEXT, automatic_context(profile, cards) if asked is None else asked)
-    if automatic:
-        notes.append(f"nobody asks for a context, so Ollama takes {context}")
+    said = f"nobody asks for a context, so Ollama takes {context}" if automatic else ""
     if sees(metadata) and key >= (0, 6, 4) and context < MINIMUM_VISION_CONTEXT:
         context = MINIMUM_VISION_CONTEXT
         notes.append(f"a model with vision gets a context of at least {MINIMUM_VISION_CONTEXT}")
     trained = metadata.context_length_trained
     if trained is not None and context > trained and key >= (0, 9, 3):
         context = trained
-        notes.append(f"limited to the {trained} tokens the model was trained for")
+        limit = f"limited to the {trained} tokens the model was trained for"
+        notes.append(f"nobody asks for a context: {limit}" if automatic else limit)
+    elif said:
+        notes.append(said)
     parallel = slots(metadata, options, profile)
     wanted = options.parallel if options.parallel is not None else profile.parallel
     if parallel == 1 < wanted:
