@@ -33,9 +33,11 @@ def add_budget_verbs(verbs: Any, checked: Checked, add_common: Callable[[argpars
     budget.add_argument("--json", action="store_true", help="as one JSON document")
     add_common(budget)
     tiers = verbs.add_parser("tiers", help="what fits which card", allow_abbrev=False, formatter_class=form,
-                             description="What common cards have room for: how many models of which size, and how long "
-                             "a context.")  # fmt: skip
-    _add_cards(tiers, checked, "which cards; without these, one of each common size")
+                             description="What cards of each common size have room for: how many small models by the "
+                             "rule of thumb, and each model with the longest context.")  # fmt: skip
+    tiers.add_argument("models", metavar="MODEL[@CTX]", nargs="*", type=checked(planner_values.model_value),
+                       help="an installed model, a .gguf file or a saved reply of /api/show (.json); without one, "
+                            "every installed model")  # fmt: skip
     tiers.add_argument("--json", action="store_true", help="as one JSON document")
     add_common(tiers)
 

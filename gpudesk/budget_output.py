@@ -54,7 +54,7 @@ def budget_lines(
     lines += table(_COLUMNS, rows, width)
     lines.append("")
     lines += [line for total in result.cards for line in _card_lines(total, units)]
-    notes = [*result.notes, *(f"{row.entry.name}: {note}" for row in result.rows for note in row.need.notes)]
+    notes = [*result.notes, *(f"{row.entry.name}: {note}" for row in result.rows for note in _row_notes(row))]
     if notes:
         lines += ["", *notes]
     if claims:
@@ -68,6 +68,14 @@ def _row(row: BudgetRow, result: Budget, units: Units) -> tuple[str, ...]:
     where = result.cards[row.card].budget.name if len(result.cards) > 1 else ""
     origin = _ORIGIN_WORDS.get(need.origin, need.origin.value)
     return (name, size_text(need.idle_bytes, units), size_text(need.peak_bytes, units), origin, where)
+
+
+def _row_notes(row: BudgetRow) -> tuple[str, ...]:
+    need = row.need
+    if not need.spills or need.layers is None:
+        return need.notes
+    on_card, total = need.layers
+    return (f"{total - on_card} of {total} layers on the CPU", *need.notes)
 
 
 def _card_lines(total: CardTotal, units: Units) -> list[str]:
@@ -125,6 +133,7 @@ def budget_document(file: BudgetFile, result: Budget, claims: Sequence[ClaimedFi
 
 
 def _entry_value(row: BudgetRow) -> dict[str, Value]:
+    need_layers = row.need.layers
     return {
         "name": row.entry.name,
         "kind": row.entry.kind.value,
@@ -133,6 +142,8 @@ def _entry_value(row: BudgetRow) -> dict[str, Value]:
         "peak_bytes": row.need.peak_bytes,
         "basis": row.need.origin.value,
         "card": row.card,
+        "layers_on_gpu": need_layers[0] if need_layers is not None else None,
+        "layers_total": need_layers[1] if need_layers is not None else None,
         "notes": list(row.need.notes),
     }
 

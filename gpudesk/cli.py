@@ -153,6 +153,12 @@ def _budget(options: Options) -> int:
     return budget.run(budget.request_from(vars(options)), _means(options), sys.stdout)
 
 
+def _tiers(options: Options) -> int:
+    from gpudesk.commands import fit, tiers
+
+    return tiers.run(fit.request_from(vars(options)), _means(options), sys.stdout)
+
+
 def _points(options: Options) -> int:
     from gpudesk.commands import points
     from gpudesk.paths import data_directory
@@ -173,6 +179,7 @@ HANDLERS: Mapping[str | None, Callable[[Options], int]] = {
     "fit": _fit,
     "suggest": _suggest,
     "budget": _budget,
+    "tiers": _tiers,
     "points": _points,
     "doctor": _doctor,
     "config": _config,

@@ -91,9 +91,9 @@ def _full(request: BudgetRequest, file: BudgetFile, means: Means, here: Here, ou
 
     cards = _cards(request, file, means, here)
     measured, file = measured_on(file, cards, here)
-    needs = needs_of(file, cards, measured, means, here)
     if cards.is_here:
         cards = replace(cards, budgets=given_back(cards.budgets, file, here.desk))
+    needs = needs_of(file, cards, measured, means, here)
     result = budget(file, cards.budgets, needs)
     result = replace(result, notes=(*cards.notes, *result.notes))
     claims = check_claims(file.claims, result, _memory_of)

@@ -214,9 +214,14 @@ def _by_llama_server(
         kv_cache_type_v=entry.options.kv_cache_type_v,
         fit=entry.fit,
     )
-    path = entry.gguf or entry.name
     load = plan_load(
-        wanted, options, card, alone, model_path=path, taken_bytes=others_bytes, backend=cards.profile.backend
+        wanted,
+        options,
+        card,
+        alone,
+        model_path=entry.gguf or wanted.name,
+        taken_bytes=others_bytes,
+        backend=cards.profile.backend,
     )
     need = calculated_need(entry, load.estimate)
     return replace(need, notes=(*need.notes, command_line(load.arguments)))

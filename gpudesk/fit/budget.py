@@ -16,7 +16,7 @@ name = "chat"
 kind = "language"            # language, vision, embedding, speech, game, other
 model = "qwen3:8b"           # calculated: an installed model, or gguf = "path"
 context = 16384              # also parallel, kv, layers_on_gpu
-engine = "ollama"            # or "llama-server", whose --fit is foretold unless fit = false
+engine = "ollama"            # or "llama-server" (with gguf), whose --fit is foretold unless fit = false
 count = 1                    # how many of them
 card = 0
 
@@ -67,7 +67,7 @@ ENTRY_LIMIT = 256
 """Entries in one file; more is something else by mistake."""
 
 ENGINES = ("ollama", "llama-server")
-"""Engines that load an entry with `model` or `gguf`; vLLM's entries have a `fraction`."""
+"""Engines that load an entry with `gguf`, the first also one with `model`; vLLM's entries have a `fraction`."""
 
 KV_TYPES = ("f16", "bf16", "f32", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "iq4_nl")
 """What llama.cpp accepts as cache type (common/arg.cpp)."""
@@ -311,6 +311,8 @@ def _check_origin(table: Table, entry: Entry) -> None:
         missing = "quantization" if entry.quantization is None else "parameters"
         expected = 'a quantization such as "Q4_K_M"' if missing == "quantization" else "billions of parameters"
         raise table.wrong(missing, f"{expected}, because the other half is there")
+    if entry.engine == "llama-server" and entry.gguf is None:
+        raise table.wrong("engine", "ollama, or gguf beside it: llama-server loads files")
     _check_quantization(table, entry)
 
 

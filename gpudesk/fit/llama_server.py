@@ -192,7 +192,7 @@ def fit(
         notes.append(f"-ngl {options.layers_on_gpu} was set by hand: --fit gives up and the load may run out of memory")
         return _outcome(context, options.layers_on_gpu, used, targets, notes, changed=context != full)
     layers = _most_layers(context, layers_total, targets, projected)
-    notes.append(f"{layers} of {layers_total} layers on the card")
+    notes.append(f"--fit puts {layers} of {layers_total} layers on the card")
     return _outcome(context, layers, projected(context, layers), targets, notes, changed=True)
 
 

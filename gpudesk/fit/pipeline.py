@@ -45,6 +45,13 @@ class Need:
     peak_bytes: int
     origin: Origin
     notes: tuple[str, ...] = ()
+    layers: tuple[int, int] | None = None
+    """Of a language model: how many layers are on the card, of how many; fewer is a spill."""
+
+    @property
+    def spills(self) -> bool:
+        """Whether some layers would run on the CPU."""
+        return self.layers is not None and self.layers[0] < self.layers[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +184,8 @@ def calculated_need(entry: Entry, estimate: Estimate) -> Need:
     origin = Origin.CALCULATED if not estimate.points else Origin.CALIBRATED
     idle = estimate.parts.total_bytes
     peak = max(idle, estimate.high_bytes)
-    return Need(idle * entry.count, peak * entry.count, origin, estimate.notes)
+    layers = (estimate.layers_on_gpu, estimate.layers_total)
+    return Need(idle * entry.count, peak * entry.count, origin, estimate.notes, layers)
 
 
 def share_need(entry: Entry, cards: Sequence[CardBudget]) -> Need:
@@ -227,7 +235,7 @@ def budget(file: BudgetFile, cards: Sequence[CardBudget], needs: Mapping[str, Ne
         raise UsageError("there is no card to plan on", "Name one: --card, --vram, or [[card]] in the file")
     rows = _placed(file.entries, cards, needs)
     totals = tuple(_total(card, [row for row in rows if row.card == place]) for place, card in enumerate(cards))
-    used = [total for total in totals if total.peak_bytes]
+    used = [total for place, total in enumerate(totals) if any(row.card == place for row in rows)]
     verdict = max((total.verdict for total in used), key=_ORDER.index, default=Verdict.FITS)
     idle, peak = sum(row.need.idle_bytes for row in rows), sum(row.need.peak_bytes for row in rows)
     notes = tuple(note for total in used for note in (*_card_notes(total), *total.notes))
@@ -258,6 +266,8 @@ def _total(card: CardBudget, rows: Sequence[BudgetRow]) -> CardTotal:
     peak = sum(need.peak_bytes for need in needs)
     turns = idle + max((need.peak_bytes - need.idle_bytes for need in needs), default=0)
     verdict = verdict_of(card, peak)
+    if any(need.spills for need in needs):
+        verdict = max(verdict, Verdict.SPILLS, key=_ORDER.index)
     instances = [
         vllm_instance(row.entry) for row in rows if row.need.origin is Origin.SHARE for _ in range(row.entry.count)
     ]

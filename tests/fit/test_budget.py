@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -170,6 +171,7 @@ class TestWrongFiles:
             ('model = "m"\nidle = "1GB"', "entry 1 (a): model and idle exclude each other"),
             ("pid = 3\nfraction = 0.5", "entry 1 (a): pid and fraction exclude each other"),
             ('gguf = "f"\nengine = "vllm"', 'entry 1 (a): engine is "vllm", expected one of ollama, llama-server'),
+            ('model = "m"\nengine = "llama-server"', 'engine is "llama-server", expected ollama, or gguf beside it'),
             ('gguf = "f"\nfit = "no"', 'entry 1 (a): fit is "no", expected true or false'),
             ('model = ""', 'entry 1 (a): model is "", expected the name of an installed model'),
             ("", "entry 1 (a): says nothing about its size, expected idle and peak, or one of model, gguf, pid"),
@@ -263,6 +265,16 @@ class TestNeeds:
         estimate = Estimate("m", parts, 110, 140, (parts,), 0, 33, 33, 4096, 1)
         need = calculated_need(Entry("a", model="m", count=2), estimate)
         assert (need.idle_bytes, need.peak_bytes, need.origin) == (240, 280, Origin.CALCULATED)
+
+    def test_a_spill_is_the_verdict(self) -> None:
+        parts = Parts(weights_bytes=GIBIBYTE)
+        estimate = Estimate("m", parts, GIBIBYTE, GIBIBYTE, (parts,), 0, 33, 20, 4096, 1)
+        need = calculated_need(Entry("a", model="m"), estimate)
+        assert need.spills
+        assert added([card(24)], {"a": need}).verdict is Verdict.SPILLS
+        assert added([card(1)], {"a": need}).verdict is Verdict.DOES_NOT_FIT
+        whole = calculated_need(Entry("a", model="m"), replace(estimate, layers_on_gpu=33))
+        assert added([card(24)], {"a": whole}).verdict is Verdict.FITS
 
     def test_a_share(self) -> None:
         need = share_need(Entry("a", fraction=0.5), [card(24)])
