@@ -68,18 +68,112 @@ ALIASES = {
 """Other names for the same thing: Ollama's own conversions and spellings of configurations."""
 
 ENCODERS = frozenset(
-    "bert nomic-bert nomic-bert-moe jina-bert-v2 jina-bert-v3 modern-bert neo-bert eurobert gemma-embedding t5encoder"
-    " lfm2-encoder".split()
+    [
+        "bert",
+        "nomic-bert",
+        "nomic-bert-moe",
+        "jina-bert-v2",
+        "jina-bert-v3",
+        "modern-bert",
+        "neo-bert",
+        "eurobert",
+        "gemma-embedding",
+        "t5encoder",
+        "lfm2-encoder",
+    ]
 )
 DECODERS = frozenset(
-    "llama llama4 mllama mistral mistral3 mistral4 mixtral qwen qwen2 qwen2moe qwen2vl qwen3 qwen3moe qwen3vl"
-    " qwen3vlmoe"
-    " qwen3next qwen35 qwen35moe gemma gemma2 gemma3 gemma3n gemma4 phi2 phi3 phimoe granite granitemoe granitehybrid"
-    " deepseek deepseek2 gpt-oss glm4 glm4moe chatglm command-r cohere2 starcoder starcoder2 gpt2 gptj gptneox falcon"
-    " falcon-h1 mamba mamba2 jamba olmo olmo2 olmoe exaone exaone4 internlm2 minicpm minicpm3 stablelm smollm3 smallthinker"
-    " nemotron nemotron_h nemotron_h_moe lfm2 lfm2moe kimi-linear ernie4_5 ernie4_5-moe hunyuan-moe hunyuan-dense"
-    " seed_oss dots1 bailingmoe bailingmoe2 arcee apertus plamo2 rwkv6 rwkv7 bloom mpt baichuan orion xverse dbrx"
-    " grok minimax-m2 solar deci openelm codeshell".split()
+    [
+        "llama",
+        "llama4",
+        "mllama",
+        "mistral",
+        "mistral3",
+        "mistral4",
+        "mixtral",
+        "qwen",
+        "qwen2",
+        "qwen2moe",
+        "qwen2vl",
+        "qwen3",
+        "qwen3moe",
+        "qwen3vl",
+        "qwen3vlmoe",
+        "qwen3next",
+        "qwen35",
+        "qwen35moe",
+        "gemma",
+        "gemma2",
+        "gemma3",
+        "gemma3n",
+        "gemma4",
+        "phi2",
+        "phi3",
+        "phimoe",
+        "granite",
+        "granitemoe",
+        "granitehybrid",
+        "deepseek",
+        "deepseek2",
+        "gpt-oss",
+        "glm4",
+        "glm4moe",
+        "chatglm",
+        "command-r",
+        "cohere2",
+        "starcoder",
+        "starcoder2",
+        "gpt2",
+        "gptj",
+        "gptneox",
+        "falcon",
+        "falcon-h1",
+        "mamba",
+        "mamba2",
+        "jamba",
+        "olmo",
+        "olmo2",
+        "olmoe",
+        "exaone",
+        "exaone4",
+        "internlm2",
+        "minicpm",
+        "minicpm3",
+        "stablelm",
+        "smollm3",
+        "smallthinker",
+        "nemotron",
+        "nemotron_h",
+        "nemotron_h_moe",
+        "lfm2",
+        "lfm2moe",
+        "kimi-linear",
+        "ernie4_5",
+        "ernie4_5-moe",
+        "hunyuan-moe",
+        "hunyuan-dense",
+        "seed_oss",
+        "dots1",
+        "bailingmoe",
+        "bailingmoe2",
+        "arcee",
+        "apertus",
+        "plamo2",
+        "rwkv6",
+        "rwkv7",
+        "bloom",
+        "mpt",
+        "baichuan",
+        "orion",
+        "xverse",
+        "dbrx",
+        "grok",
+        "minimax-m2",
+        "solar",
+        "deci",
+        "openelm",
+        "codeshell",
+    ]
 )
 
 PERIODS: dict[str, int] = {
@@ -97,18 +191,63 @@ PERIODS: dict[str, int] = {
 """Of `p` layers the last sees everything, the others the window, where the header has no pattern of its own."""
 
 WITHOUT_WINDOW = frozenset(
-    "phi3 phimoe phi4 qwen2 qwen2moe qwen2vl qwen3 qwen3moe llama mistral mistral3 starcoder2".split()
+    [
+        "phi3",
+        "phimoe",
+        "phi4",
+        "qwen2",
+        "qwen2moe",
+        "qwen2vl",
+        "qwen3",
+        "qwen3moe",
+        "llama",
+        "mistral",
+        "mistral3",
+        "starcoder2",
+    ]
 )
 """The header may name a window that llama.cpp does not use (`LLAMA_SWA_TYPE_NONE`)."""
 
 DEFAULT_WINDOWS = {"llama4": 8192, "gemma2": 4096, "cohere2": 4096}
 
 ONE_SLOT = frozenset(
-    "mllama qwen3vl qwen3vlmoe qwen35 qwen35moe qwen3next lfm2 lfm2moe nemotron_h nemotron_h_moe".split()
+    [
+        "mllama",
+        "qwen3vl",
+        "qwen3vlmoe",
+        "qwen35",
+        "qwen35moe",
+        "qwen3next",
+        "lfm2",
+        "lfm2moe",
+        "nemotron_h",
+        "nemotron_h_moe",
+    ]
 )
 OLLAMA_ENGINE = frozenset(
-    "gemma3 gemma3n gemma4 gpt-oss llama4 mllama mistral3 qwen2vl qwen3vl qwen3vlmoe qwen3next qwen35 qwen35moe"
-    " gemma-embedding glm4moelite olmo3 lfm2 lfm2moe nemotron_h nemotron_h_moe deepseekocr".split()
+    [
+        "gemma3",
+        "gemma3n",
+        "gemma4",
+        "gpt-oss",
+        "llama4",
+        "mllama",
+        "mistral3",
+        "qwen2vl",
+        "qwen3vl",
+        "qwen3vlmoe",
+        "qwen3next",
+        "qwen35",
+        "qwen35moe",
+        "gemma-embedding",
+        "glm4moelite",
+        "olmo3",
+        "lfm2",
+        "lfm2moe",
+        "nemotron_h",
+        "nemotron_h_moe",
+        "deepseekocr",
+    ]
 )
 DELTA_NETS = frozenset({"qwen3next", "qwen35", "qwen35moe"})
 FULLY_RECURRENT = frozenset({"mamba", "mamba2", "rwkv6", "rwkv7", "rwkv6qwen2", "arwkv7"})
@@ -131,7 +270,9 @@ def rules(metadata: ModelMetadata) -> ArchitectureRules:
     recurrent = _recurrent(name, metadata)
     sliding = _sliding(name, metadata)
     latent = metadata.kv_lora_rank is not None and (metadata.key_length_mla is not None or _latent_shape(metadata))
-    notes = () if known else (f"{UNKNOWN_ARCHITECTURE} {metadata.architecture!r}: computed from its tensors and keys",)
+    notes: tuple[str, ...] = (
+        () if known else (f"{UNKNOWN_ARCHITECTURE} {metadata.architecture!r}: computed from its tensors and keys",)
+    )
     if not known and metadata.sliding_window and not any(sliding):
         notes += ("which layers use the sliding window is not told: all are counted in full",)
     return ArchitectureRules(

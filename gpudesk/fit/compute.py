@@ -14,14 +14,25 @@ from gpudesk.fit.kv_cache import KvLayout, row_widths
 from gpudesk.fit.layer_graphs import GraphWidths, LayerWidths, Mixer, graph_bytes
 from gpudesk.fit.metadata import ModelMetadata
 
-FUSED_FEED_FORWARD = frozenset("glm4 phi3 chatglm".split())
+FUSED_FEED_FORWARD = frozenset(["glm4", "phi3", "chatglm"])
 """Gate and up projection in one matrix (told by the shape of `ffn_up`)."""
 PLAIN_FEED_FORWARD = frozenset(
-    "starcoder starcoder2 gpt2 gptneox falcon phi2 bloom mpt bert codeshell nemotron".split()
+    ["starcoder", "starcoder2", "gpt2", "gptneox", "falcon", "phi2", "bloom", "mpt", "bert", "codeshell", "nemotron"]
 )
-POST_NORMS = frozenset("gemma2 gemma3 gemma3n gemma4 glm4 olmo2 exaone4 gemma-embedding".split())
+POST_NORMS = frozenset(["gemma2", "gemma3", "gemma3n", "gemma4", "glm4", "olmo2", "exaone4", "gemma-embedding"])
 SCALED_INPUT = frozenset(
-    "gemma gemma2 gemma3 gemma3n gemma4 gemma-embedding granite granitemoe granitehybrid minicpm".split()
+    [
+        "gemma",
+        "gemma2",
+        "gemma3",
+        "gemma3n",
+        "gemma4",
+        "gemma-embedding",
+        "granite",
+        "granitemoe",
+        "granitehybrid",
+        "minicpm",
+    ]
 )
 READ_AS_IS = "f16"
 """The only type of cache CUDA's attention for batches reads without a copy."""
@@ -124,6 +135,8 @@ def _mixer(
         gated=projected is not None and len(projected) > 1 and projected[1] == 2 * query,
         cells=cells,
         sliding=sliding,
+        head_norms=f"blk.{layer}.attn_q_norm.weight" in named,
+        value_norm=shape.name == "gemma4",
         copied=_copied(options, key_width, value_width, cells) if options.flash_attention else 0,
     )
 

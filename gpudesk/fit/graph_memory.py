@@ -11,15 +11,21 @@ ALIGNMENT_BYTES = 128
 """Of a CUDA buffer (ggml/src/ggml-cuda/ggml-cuda.cu); other backends differ by less than a page per tensor."""
 
 
+def view(node: int) -> int:
+    """Name a node that is read through a view of it; nothing is computed in place of a view."""
+    return ~node
+
+
 class Graph:
     """Nodes in the order they are computed; an `int` names a node."""
 
-    __slots__ = ("_inplace", "_output", "_sizes", "_sources")
+    __slots__ = ("_inplace", "_output", "_sizes", "_sources", "_views")
 
     def __init__(self) -> None:
         """Start without nodes."""
         self._sizes: list[int] = []
         self._sources: list[tuple[int, ...]] = []
+        self._views: list[frozenset[int]] = []
         self._inplace: list[bool] = []
         self._output: set[int] = set()
 
@@ -29,7 +35,8 @@ class Graph:
         In place work: element-wise operations, norms, softmax, rope (`ggml_op_can_inplace`).
         """
         self._sizes.append(-(-size // ALIGNMENT_BYTES) * ALIGNMENT_BYTES)
-        self._sources.append(sources)
+        self._sources.append(tuple(source if source >= 0 else ~source for source in sources))
+        self._views.append(frozenset(~source for source in sources if source < 0))
         self._inplace.append(inplace)
         return len(self._sizes) - 1
 
@@ -58,7 +65,12 @@ class Graph:
                 taken = -1
                 if self._inplace[node]:
                     for source in sources[node]:
-                        if readers[source] == 1 and sizes[source] == size and place[source] >= 0:
+                        if (
+                            readers[source] == 1
+                            and sizes[source] == size
+                            and place[source] >= 0
+                            and source not in self._views[node]
+                        ):
                             taken = place[source]
                             place[source] = -1
                             break
@@ -68,8 +80,6 @@ class Graph:
                 if not readers[source] and place[source] >= 0:
                     room.give(place[source], sizes[source])
                     place[source] = -1
-            if size and not readers[node]:
-                continue  # a result nobody reads stays to the end, as in ggml
         return room.peak
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gpudesk.fit.graph_memory import Graph
+from gpudesk.fit.graph_memory import Graph, view
 
 F32 = 4
 
@@ -38,6 +38,9 @@ class LayerWidths:
     value: int = 0
     attended: int = 0
     """What attention puts out."""
+    head_norms: bool = False
+    """Queries and keys are normed head by head."""
+    value_norm: bool = False
     gated: bool = False
     """The query projection also makes a gate of the same size."""
     cells: int = 0
@@ -96,6 +99,8 @@ class _Builder:
         self.masks: dict[bool, int] = {}
         self.indices: dict[bool, tuple[int, int]] = {}
         self.per_layer = -1
+        self.embedded = -1
+        """The scaled embedding, until the per-layer input is projected from it."""
 
     def size(self, elements: int) -> int:
         return F32 * self.tokens * elements
@@ -114,9 +119,11 @@ class _Builder:
             self.per_layer = graph.node(self.size(widths.per_layer_total))
         self._inputs()
         if widths.per_layer_total:
-            self.per_layer = graph.node(self.size(widths.per_layer_total), self.per_layer, inplace=True)
+            self.per_layer = graph.node(self.size(widths.per_layer_total), view(self.per_layer))
         if widths.scaled_input:
             hidden = graph.node(self.size(widths.embedding), hidden, inplace=True)
+        if widths.per_layer_total:
+            self.embedded = hidden
         last = len(widths.layers) - 1
         for number, layer in enumerate(widths.layers):
             hidden = self._layer(layer, hidden, last=number == last)
@@ -143,10 +150,14 @@ class _Builder:
         graph = self.graph
         embedding = self.widths.embedding
         mixed = self._mix(layer, hidden)
+        if mixed is not None and layer.mixer is Mixer.DELTA_NET and not last:
+            mixed = view(mixed)
         if last and self.widths.outputs != self.tokens:
             self.tokens = self.widths.outputs
             if mixed is not None:
                 mixed = graph.node(self.size(embedding), mixed)
+            if self.per_layer >= 0:
+                self.per_layer = graph.node(self.size(self.widths.per_layer_total), view(self.per_layer))
             hidden = graph.node(self.size(embedding), hidden)
         if mixed is not None:
             if layer.post_norms:
@@ -179,27 +190,30 @@ class _Builder:
 
     def _attention(self, layer: LayerWidths, normed: int) -> int:
         graph = self.graph
-        gate = -1
         if layer.gated:
-            both = graph.node(self.size(2 * layer.query), normed)
-            query = graph.node(self.size(layer.query), both)
-            query = graph.node(self.size(layer.query), query, inplace=True)
-            gate = both
+            projected = graph.node(self.size(2 * layer.query), normed)
         else:
-            query = graph.node(self.size(layer.query), normed)
-        query = graph.node(self.size(layer.query), query, self.positions, inplace=True)
+            projected = graph.node(self.size(layer.query), normed)
+        query = self._turned(layer, view(projected), layer.query)
         value = key = -1
         if layer.value:
             value = graph.node(self.size(layer.value), normed)
         if layer.key:
-            key = graph.node(self.size(layer.key), normed)
-            key = graph.node(self.size(layer.key), key, self.positions, inplace=True)
+            key = self._turned(layer, view(graph.node(self.size(layer.key), normed)), layer.key)
+        if layer.value_norm and value >= 0:
+            value = graph.node(self.size(layer.value), view(value))
         mixed = self._attend(layer, query, key, value)
         if layer.gated:
-            opened = graph.node(self.size(layer.query), gate)
+            opened = graph.node(self.size(layer.query), view(projected))
             opened = graph.node(self.size(layer.query), opened, inplace=True)
-            mixed = graph.node(self.size(layer.query), mixed, opened, inplace=True)
+            mixed = graph.node(self.size(layer.query), view(mixed), opened, inplace=True)
         return mixed
+
+    def _turned(self, layer: LayerWidths, source: int, elements: int) -> int:
+        """Norm each head where the model does, then rotate by position."""
+        if layer.head_norms:
+            source = self.norm(source, elements)
+        return self.graph.node(self.size(elements), source, self.positions, inplace=True)
 
     def _attend(self, layer: LayerWidths, query: int, key: int, value: int) -> int:
         graph = self.graph
@@ -217,7 +231,7 @@ class _Builder:
         products = graph.node(scores, query)
         softmax = graph.node(scores, products, mask, inplace=True)
         mixed = graph.node(self.size(layer.attended), softmax)
-        return graph.node(self.size(layer.attended), mixed)
+        return graph.node(self.size(layer.attended), view(mixed))
 
     def _attend_all(self, layer: LayerWidths, query: int, key: int, value: int, mask: int) -> int:
         """Attend within the batch, as encoders do: keys and values are tensors of the graph, not of a cache."""
@@ -259,10 +273,9 @@ class _Builder:
         key = graph.node(self.size(layer.groups), filtered)
         out = graph.node(self.size(layer.inner) + layer.state_bytes, query, key, filtered, state)
         graph.reads(out)
-        normal = graph.node(self.size(layer.inner), out)
-        normal = graph.node(self.size(layer.inner), normal, inplace=True)
+        normal = self.norm(view(out), layer.inner)
         gate = graph.node(self.size(layer.inner), normed)
-        gate = graph.node(self.size(layer.inner), gate, inplace=True)
+        gate = graph.node(self.size(layer.inner), view(gate))
         return graph.node(self.size(layer.inner), normal, gate, inplace=True)
 
     def _mamba(self, layer: LayerWidths, normed: int) -> int:
@@ -293,7 +306,8 @@ class _Builder:
             return None
         graph = self.graph
         if layer.feed_forward_beside:
-            mixed = self._experts(layer, self.norm(hidden, embedding))
+            router = self.norm(hidden, embedding)
+            mixed = self._experts(layer, self.norm(hidden, embedding), router)
             dense = self._dense(layer, self.norm(hidden, embedding), layer.feed_forward)
             dense = self.norm(dense, embedding)
             mixed = self.norm(mixed, embedding)
@@ -322,13 +336,14 @@ class _Builder:
             active = graph.node(self.size(width), gate, up)
         return graph.node(self.size(self.widths.embedding), active)
 
-    def _experts(self, layer: LayerWidths, normed: int) -> int:
+    def _experts(self, layer: LayerWidths, normed: int, router: int | None = None) -> int:
         graph = self.graph
         embedding, used = self.widths.embedding, layer.experts_used
-        logits = graph.node(self.size(layer.experts), normed)
-        logits = graph.node(self.size(layer.experts), logits, inplace=True)
-        order = graph.node(self.size(layer.experts), logits)
-        chosen = graph.node(self.size(used), logits, order)
+        scores = graph.node(self.size(layer.experts), normed if router is None else router)
+        scores = graph.node(self.size(layer.experts), scores, inplace=True)
+        order = graph.node(self.size(layer.experts), scores)
+        chosen = graph.node(self.size(used), view(scores), view(order))
+        chosen = graph.node(self.size(used), view(chosen))
         if layer.experts_fused:
             both = graph.node(self.size(2 * used * layer.expert_width), normed, order)
             active = graph.node(self.size(used * layer.expert_width), both)
@@ -338,16 +353,27 @@ class _Builder:
             active = graph.node(self.size(used * layer.expert_width), gate, up)
         down = graph.node(self.size(used * embedding), active, order)
         weighted = graph.node(self.size(used * embedding), down, chosen, inplace=True)
-        total = graph.node(self.size(embedding), weighted)
         # Each expert's part is added from a view, so all of them stay until the last.
-        graph.reads(total, weighted)
+        total = graph.node(self.size(embedding), view(weighted), view(weighted))
+        for _ in range(used - 2):
+            total = graph.node(self.size(embedding), total, view(weighted), inplace=True)
         return total
 
     def _per_layer(self, layer: LayerWidths, hidden: int) -> int:
-        """Add what the per-layer embedding says (gemma's E models)."""
+        """Add what the per-layer embedding says (gemma's E models); the first layer projects it for all."""
         graph = self.graph
         gate = graph.node(self.size(layer.per_layer), hidden)
-        gate = graph.node(self.size(layer.per_layer), gate, self.per_layer, inplace=True)
+        gate = graph.node(self.size(layer.per_layer), gate, inplace=True)
+        if self.embedded >= 0:
+            total = self.size(self.widths.per_layer_total)
+            projected = graph.node(total, self.embedded)
+            projected = graph.node(total, projected, inplace=True)
+            projected = self.norm(view(projected), self.widths.per_layer_total)
+            projected = graph.node(total, projected, self.per_layer, inplace=True)
+            projected = graph.node(total, projected, inplace=True)
+            self.per_layer = graph.node(total, view(projected))
+            self.embedded = -1
+        gate = graph.node(self.size(layer.per_layer), gate, view(self.per_layer), inplace=True)
         added = graph.node(self.size(self.widths.embedding), gate)
         added = self.norm(added, self.widths.embedding)
         return graph.node(self.size(self.widths.embedding), hidden, added, inplace=True)

@@ -14,7 +14,7 @@ from gpudesk.fit.architectures import ENCODERS, canonical
 from gpudesk.fit.metadata import ModelMetadata, Tensor
 from gpudesk.fit.tensor_sizes import tensor_bytes
 
-INPUT_TENSORS = frozenset("token_embd token_embd_norm token_types position_embd per_layer_token_embd".split())
+INPUT_TENSORS = frozenset(["token_embd", "token_embd_norm", "token_types", "position_embd", "per_layer_token_embd"])
 """First part of the name of what llama.cpp's input layer loads (`LLM_TENSOR_LAYER_INPUT`)."""
 
 

@@ -198,7 +198,7 @@ def dense(
             qk_norm=architecture in {"qwen3", "gemma3"}, biases=architecture == "qwen2",
         )  # fmt: skip
         feed_forward(header, layer, embedding, width)
-        if gemma and architecture != "gemma" or architecture == "glm4":
+        if (gemma and architecture != "gemma") or architecture == "glm4":
             header.vector("post_attention_norm", embedding, layer=layer)
             header.vector("post_ffw_norm", embedding, layer=layer)
     return header
