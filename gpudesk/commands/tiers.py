@@ -110,6 +110,8 @@ def tiers_lines(result: Sequence[Tier], notes: Sequence[str] = (), *, width: int
         f"7B Q4: how many by the rule of thumb, {SMALL_MODEL_GB} GB times 1.18 each; a published table is lower"
     )
     models = result[0].models if result else ()
+    if models:
+        lines.append("models: alone on the card; where no context is named, with the one that Ollama chooses there")
     if any(model.longest_context is not None for tier in result for model in tier.models):
         for number, model in enumerate(models):
             lines += ["", model.name]

@@ -19,6 +19,7 @@ from gpudesk.domain.reading import Sample
 from gpudesk.errors import ExitCode, FailureKind, SourceError, UsageError
 from gpudesk.units import GIBIBYTE
 from gpudesk.workstation import Workstation
+from tests.commands.named_models import NamedModels, means_with
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "fit"
 GB = 10**9
@@ -327,3 +328,91 @@ def test_names_the_terminal_cannot_show(tmp_path: Path) -> None:
 def test_the_request_of_a_command_line() -> None:
     given = {"file": "a.toml", "simple": True, "card": ["RTX 4090"], "vram": (), "json": True}
     assert request_from(given) == BudgetRequest(Path("a.toml"), simple=True, cards=("RTX 4090",), as_json=True)
+
+
+class TestCalculated:
+    """Language models from their headers."""
+
+    def test_a_model_beside_declared_parts(self, tmp_path: Path) -> None:
+        text = (
+            '[[entry]]\nname = "chat"\nmodel = "qwen3:14b"\ncontext = {}\n[[entry]]\nname = "speech"\nidle = "1GiB"\n'
+        )
+        totals = []
+        for context in (4096, 16384):
+            request = written(tmp_path, text.format(context), memory=(24 * GIBIBYTE,), as_json=True)
+            code, document = calculated(request, NamedModels("qwen3:14b"))
+            assert code == ExitCode.OK
+            chat, speech = document["entries"]
+            assert (chat["basis"], speech["basis"]) == ("calculated", "declared")
+            assert chat["layers_on_gpu"] == chat["layers_total"] == 41
+            assert chat["idle_bytes"] <= chat["peak_bytes"]
+            assert document["idle_bytes"] == chat["idle_bytes"] + GIBIBYTE
+            totals.append(chat["idle_bytes"])
+        kv_bytes = 12288 * 40 * 8 * 256 * 2
+        assert kv_bytes <= totals[1] - totals[0] < kv_bytes * 1.2
+
+    def test_the_whole_model_counts_even_where_it_does_not_fit(self, tmp_path: Path) -> None:
+        request = written(
+            tmp_path,
+            '[[entry]]\nname = "a"\nmodel = "qwen3:14b"\ncontext = 4096\n',
+            memory=(6 * GIBIBYTE,),
+            as_json=True,
+        )
+        code, document = calculated(request, NamedModels("qwen3:14b"))
+        assert code == ExitCode.FAILED
+        assert document["verdict"] == "does not fit"
+        assert document["idle_bytes"] > 8 * GIBIBYTE
+
+    def test_two_of_it_take_twice_as_much(self, tmp_path: Path) -> None:
+        text = '[[entry]]\nname = "a"\nmodel = "qwen3:14b"\ncontext = 4096\ncount = {}\n'
+        sizes = []
+        for count in (1, 2):
+            request = written(tmp_path, text.format(count), memory=(96 * GIBIBYTE,), as_json=True)
+            sizes.append(calculated(request, NamedModels("qwen3:14b"))[1]["idle_bytes"])
+        assert sizes[1] == 2 * sizes[0]
+
+    def test_llama_server_makes_room_beside_the_rest(self, tmp_path: Path) -> None:
+        text = (
+            '[[entry]]\nname = "a"\ngguf = "qwen3:14b.gguf"\nengine = "llama-server"\n'
+            '[[entry]]\nname = "speech"\nidle = "{}GiB"\n'
+        )
+        contexts = []
+        for other in (1, 3):
+            request = written(tmp_path, text.format(other), memory=(14 * GIBIBYTE,), as_json=True)
+            code, document = calculated(request, NamedModels("qwen3:14b"))
+            entry, _ = document["entries"]
+            words = entry["notes"][-1].split()
+            assert code == ExitCode.OK
+            assert words[:3] == ["llama-server", "-m", "qwen3:14b.gguf"]
+            assert words[-4:] == ["-ngl", "all", "--fit", "off"]
+            contexts.append(int(words[words.index("-c") + 1]))
+            left = 14 * GIBIBYTE - document["idle_bytes"]
+            assert GIBIBYTE <= left < GIBIBYTE + (200 << 20)
+        assert 4096 <= contexts[1] < contexts[0] < 40960
+
+    def test_a_spill_by_llama_server_is_said(self, tmp_path: Path) -> None:
+        request = written(
+            tmp_path,
+            '[[entry]]\nname = "a"\ngguf = "qwen3:14b.gguf"\nengine = "llama-server"\n',
+            memory=(6 * GIBIBYTE,),
+        )
+        out = io.StringIO()
+        code = run(request, means_with(NamedModels("qwen3:14b")), out)
+        assert code == ExitCode.FAILED
+        assert out.getvalue().startswith("Spills\n")
+        assert "of 41 layers on the CPU" in out.getvalue()
+
+    def test_a_model_nobody_knows(self, tmp_path: Path) -> None:
+        request = written(tmp_path, '[[entry]]\nname = "a"\nmodel = "qwen9"\n', memory=(6 * GIBIBYTE,))
+        models = NamedModels("qwen3:14b")
+        with pytest.raises(UsageError, match="qwen9 is not installed"):
+            run(request, means_with(models), io.StringIO())
+        assert models.closed == 1
+
+
+def calculated(request: BudgetRequest, models: NamedModels) -> tuple[int, Any]:
+    """Exit code and JSON document."""
+    out = io.StringIO()
+    code = run(request, means_with(models), out)
+    assert models.closed == 1
+    return code, json.loads(out.getvalue())

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from gpudesk.commands import tiers
+from gpudesk.commands.fit import FitRequest
+from gpudesk.errors import ExitCode, UsageError
+from gpudesk.fit.tiers import TIERS
+from gpudesk.planner_values import AskedModel
+from tests.commands.named_models import NamedModels, means_with
+
+
+def shown(request: FitRequest, models: NamedModels) -> str:
+    """The output of a run that goes well."""
+    out = io.StringIO()
+    assert tiers.run(request, means_with(models), out) == ExitCode.OK
+    assert models.closed == 1
+    return out.getvalue()
+
+
+def asked(*models: AskedModel, as_json: bool = False) -> FitRequest:
+    """A request."""
+    return FitRequest(models, as_json=as_json)
+
+
+def test_the_table_of_cards_needs_nobody() -> None:
+    lines = shown(asked(), NamedModels(listed=False)).splitlines()
+    assert lines[0].split() == ["tier", "card", "7B", "Q4", "article", "value"]
+    by_label = {line[:9].strip(): line[9:].split() for line in lines[1 : 1 + len(TIERS)]}
+    assert by_label["24 GB"][-4:] == ["2-3", "x", "7B", "Q4"]
+    assert [by_label[label][index] for label, index in (("24 GB", 3), ("48 GB", 4), ("2 x 48 GB", 4))] == [
+        "4",
+        "9",
+        "19",
+    ]
+    assert "no installed models: nobody answers" in lines
+
+
+def test_a_named_model_gets_its_longest_context() -> None:
+    document = json.loads(shown(asked(AskedModel("qwen3:14b"), as_json=True), NamedModels("qwen3:14b")))
+    assert document["schema_version"] == 1
+    found = {tier["label"]: tier["models"][0] for tier in document["tiers"]}
+    assert list(found) == [label for label, _, _ in TIERS]
+    assert (found["6 GB"]["verdict"], found["6 GB"]["fits"], found["6 GB"]["longest_context"]) == (
+        "spills",
+        False,
+        None,
+    )
+    assert found["24 GB"]["verdict"] == "fits"
+    contexts = [found[label]["longest_context"] or 0 for label in ("6 GB", "8 GB", "12 GB", "16 GB", "24 GB", "96 GB")]
+    assert contexts == sorted(contexts)
+    assert contexts[-1] == 40960
+
+
+def test_text_of_a_named_model() -> None:
+    text = shown(asked(AskedModel("qwen3:14b", 8192)), NamedModels("qwen3:14b"))
+    block = text.split("qwen3:14b\n")[1].splitlines()
+    assert block[0].split() == ["tier", "verdict", "takes", "longest", "context"]
+    assert len(block) == 1 + len(TIERS)
+
+
+def test_a_context_that_was_asked_for_is_planned() -> None:
+    small = json.loads(shown(asked(AskedModel("qwen3:14b", 4096), as_json=True), NamedModels("qwen3:14b")))
+    large = json.loads(shown(asked(AskedModel("qwen3:14b", 32768), as_json=True), NamedModels("qwen3:14b")))
+    totals = [document["tiers"][-1]["models"][0]["total_bytes"] for document in (small, large)]
+    assert totals[1] - totals[0] > 4 << 30
+
+
+def test_all_installed_models_in_one_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    text = shown(asked(), NamedModels("qwen3:14b", "qwen2.5-coder:1.5b"))
+    header, *rows = text.rstrip().split("\n\n")[-1].splitlines()
+    assert header.startswith("model")
+    assert "2 x 48 GB" in header
+    assert [row.split()[0] for row in rows] == ["qwen3:14b", "qwen2.5-coder:1.5b"]
+    assert set(" ".join(rows).split()) <= {"qwen3:14b", "qwen2.5-coder:1.5b", "fits", "tight", "spills", "no"}
+
+
+def test_a_model_nobody_knows() -> None:
+    models = NamedModels("qwen3:14b")
+    with pytest.raises(UsageError, match="qwen9 is not installed"):
+        tiers.run(asked(AskedModel("qwen9")), means_with(models), io.StringIO())
+    assert models.closed == 1
