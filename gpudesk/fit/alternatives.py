@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from gpudesk.fit.arrangement import RANK, Arranged, worst
+from gpudesk.fit.filling import RANK, Arranged, worst
 from gpudesk.fit.longest_context import longest_context, with_context
 from gpudesk.fit.planner import Planner
 from gpudesk.fit.server_policy import context_without_eviction

@@ -9,64 +9,18 @@ who came first.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gpudesk.fit.calibration import Calibration
 from gpudesk.fit.estimate import estimate
+from gpudesk.fit.filling import RANK, Arranged, State, margin_of
 from gpudesk.fit.placement import NOTHING
-from gpudesk.fit.values import (
-    CardBudget,
-    CardPlan,
-    EngineProfile,
-    Estimate,
-    FreeEntry,
-    LoadOptions,
-    Verdict,
-    Wanted,
-)
-from gpudesk.units import MEBIBYTE
+from gpudesk.fit.values import CardBudget, EngineProfile, Estimate, FreeEntry, LoadOptions, Verdict, Wanted
 
-MARGIN_BYTES = 512 * MEBIBYTE
-MARGIN_PERCENT = 3
-"""What has to stay free beyond the band for a plan to fit: the larger of the two, of the card's total."""
-SEARCH_NODES = 400
+SEARCH_NODES = 150
 """How many partial arrangements are looked at before the best so far is taken."""
-SPLITS_TRIED = 24
+SPLITS_TRIED = 12
 _BOUNDLESS = 1 << 60
-
-RANK = {Verdict.FITS: 0, Verdict.TIGHT: 1, Verdict.SPILLS: 2, Verdict.DOES_NOT_FIT: 3}
-"""From good to bad."""
-
-
-def worst(verdicts: Sequence[Verdict]) -> Verdict:
-    """Return the worst of several verdicts."""
-    return max(verdicts, key=RANK.__getitem__, default=Verdict.FITS)
-
-
-def margin_of(card: CardBudget) -> int:
-    """Return what has to stay free on a card for a plan to fit."""
-    return max(MARGIN_BYTES, card.memory_total_bytes * MARGIN_PERCENT // 100)
-
-
-@dataclass(frozen=True, slots=True)
-class Arranged:
-    """Models on cards."""
-
-    verdict: Verdict
-    models: tuple[Estimate, ...]
-    """In the order they were wanted."""
-    cards: tuple[CardPlan, ...]
-
-    @property
-    def total_bytes(self) -> int:
-        """Planned on all cards."""
-        return sum(card.planned_bytes for card in self.cards)
-
-    @property
-    def free_bytes(self) -> int:
-        """What stays free on the fullest card that is used; negative when something is missing."""
-        used = [card for card in self.cards if card.planned_bytes] or self.cards
-        return min((card.budget.available_bytes - card.planned_bytes for card in used), default=0)
 
 
 class Arranger:
@@ -86,6 +40,7 @@ class Arranger:
         self._calibration = calibration
         self._alone: dict[tuple[int, str, LoadOptions, str, int], Estimate] = {}
         self._splits: dict[tuple[int, str, LoadOptions, tuple[int, ...]], Estimate] = {}
+        self._arranged: dict[tuple[tuple[int, str, LoadOptions], ...], Arranged] = {}
         self._kept: dict[int, object] = {}
         self._entries = tuple(sorted(entries, key=lambda entry: -entry.peak_bytes))
 
@@ -106,42 +61,84 @@ class Arranger:
             self._alone[key] = found
         return found
 
-    def exceeds(self, wanted: Sequence[Wanted]) -> bool:
-        """Tell whether a combination is larger than all room there is, so that no arrangement of it can be whole."""
+    def exceeds(self, wanted: Sequence[Wanted], verdict: Verdict = Verdict.TIGHT) -> bool:
+        """Tell whether a combination is larger than all room there is, so that no arrangement is as good as this.
+
+        Args:
+            wanted: the combination, as the engine would load it.
+            verdict: `FITS` counts the upper ends of the bands and one margin.
+        """
+        comfortable = verdict is Verdict.FITS
         room = sum(card.available_bytes for card in self._cards)
         need = sum(entry.peak_bytes for entry in self._entries)
+        if comfortable:
+            need += min((margin_of(card) for card in self._cards), default=0)
         kinds = {(card.name, card.memory_total_bytes): position for position, card in enumerate(self._cards)}
         for one in wanted:
-            need += min(self.alone(one, position).parts.total_bytes for position in kinds.values())
+            made = (self.alone(one, position) for position in kinds.values())
+            need += min(each.high_bytes if comfortable else each.parts.total_bytes for each in made)
             if need > room:
                 return True
         return False
 
     def arrange(self, wanted: Sequence[Wanted]) -> Arranged:
         """Arrange a combination as well as it goes."""
+        key = tuple((id(one.metadata), one.name, one.options) for one in wanted)
+        found = self._arranged.get(key)
+        if found is None:
+            for one in wanted:
+                self._kept[id(one.metadata)] = one.metadata
+            found = self._arranged[key] = self._arrange(wanted)
+        return found
+
+    def _arrange(self, wanted: Sequence[Wanted]) -> Arranged:
         if not self._cards:
             return Arranged(Verdict.DOES_NOT_FIT, tuple(self._on_host(one) for one in wanted), ())
         first = self._in_order(wanted)
+        assert first is not None
+        return self._improved(wanted, first)
+
+    def is_as_good(self, wanted: Sequence[Wanted], verdict: Verdict) -> bool:
+        """Tell whether a combination comes to this verdict or a better one, without working out any spill."""
+        if RANK[verdict] >= RANK[Verdict.SPILLS]:
+            return RANK[self.arrange(wanted).verdict] <= RANK[verdict]
+        if not self._cards or self.exceeds(wanted, verdict):
+            return False
+        first = self._in_order(wanted, whole=True)
+        if first is not None and RANK[first.verdict] <= RANK[verdict]:
+            return True
+        if first is None:
+            first = Arranged(Verdict.DOES_NOT_FIT, (), ())
+        return RANK[self._improved(wanted, first).verdict] <= RANK[verdict]
+
+    def _improved(self, wanted: Sequence[Wanted], first: Arranged) -> Arranged:
+        """Look for a better arrangement where there may be one."""
         several = len(self._cards) > 1 and self._profile.kind == "ollama" and not self._profile.spread
-        if first.verdict is Verdict.FITS or not several or self.exceeds(wanted):
+        goal = Verdict.FITS if first.verdict is Verdict.TIGHT else Verdict.TIGHT
+        if first.verdict is Verdict.FITS or not several or self.exceeds(wanted, goal):
             return first
         better = self._searched(wanted, first)
         return better if RANK[better.verdict] < RANK[first.verdict] else first
 
     # -- as the engine does it ---------------------------------------------------------------------------------
 
-    def _in_order(self, wanted: Sequence[Wanted]) -> Arranged:
-        state = _State(self._cards)
+    def _in_order(self, wanted: Sequence[Wanted], *, whole: bool = False) -> Arranged | None:
+        """Put one model after the other; with `whole`, give up at the first that does not go in whole."""
+        state = State(self._cards)
         for entry in self._entries:
             state.put_entry(entry)
         found: list[Estimate] = []
         for one in wanted:
-            placed = self._one_card(one, state) or self.split(one, state)
+            placed = self._one_card(one, state) or self.split_whole(one, state)
+            if placed is None:
+                if whole:
+                    return None
+                placed = self.split(one, state)
             state.put(placed, meant=one.options.layers_on_gpu is not None)
             found.append(placed)
         return state.arranged(found)
 
-    def _one_card(self, one: Wanted, state: _State) -> Estimate | None:
+    def _one_card(self, one: Wanted, state: State) -> Estimate | None:
         """Put a model on the card with the most room; None when it takes no model whole."""
         if self._profile.kind != "ollama" or (self._profile.spread and len(self._cards) > 1):
             return None
@@ -152,32 +149,34 @@ class Arranger:
                 return self.at(alone, position)
         return None
 
-    def split(self, one: Wanted, state: _State) -> Estimate:
-        """Put a model on all cards, whole if that goes, otherwise what does not go in on the host.
+    def split_whole(self, one: Wanted, state: State) -> Estimate | None:
+        """Put a model on all cards, every layer of it; None when that does not go.
 
         The engine keeps a margin when it decides by itself how much goes in; that the whole would go in without it is
         what `tight` is for.
         """
+        alone = self.alone(one, 0)
+        if one.options.layers_on_gpu is not None or alone.parts.total_bytes > sum(state.room):
+            return None
+        everything = replace(one, options=replace(one.options, layers_on_gpu=alone.layers_total))
+        whole = self._estimated(everything, state)
+        fits = all(parts.total_bytes <= room for parts, room in zip(whole.by_card, state.room, strict=True))
+        return whole if fits else None
+
+    def split(self, one: Wanted, state: State) -> Estimate:
+        """Put a model on all cards, what does not go in on the host."""
+        return _with_experts_counted(self._estimated(one, state), self.alone(one, 0))
+
+    def _estimated(self, one: Wanted, state: State) -> Estimate:
         key = (id(one.metadata), one.name, one.options, tuple(state.room))
         found = self._splits.get(key)
         if found is None:
             self._kept[key[0]] = one.metadata
-            found = self._splits[key] = self._made_split(one, state)
+            budgets = [
+                replace(card, available_bytes=max(0, room)) for card, room in zip(self._cards, state.room, strict=True)
+            ]
+            found = self._splits[key] = estimate(one, self._splitting, budgets, calibration=self._calibration)
         return found
-
-    def _made_split(self, one: Wanted, state: _State) -> Estimate:
-        budgets = [
-            replace(card, available_bytes=max(0, room)) for card, room in zip(self._cards, state.room, strict=True)
-        ]
-        alone = self.alone(one, 0)
-        if one.options.layers_on_gpu is None and alone.parts.total_bytes <= sum(state.room):
-            everything = replace(one, options=replace(one.options, layers_on_gpu=alone.layers_total))
-            whole = estimate(everything, self._splitting, budgets, calibration=self._calibration)
-            rooms = zip(whole.by_card, state.room, strict=True)
-            if all(parts.total_bytes <= room for parts, room in rooms if parts.total_bytes):
-                return whole
-        made = estimate(one, self._splitting, budgets, calibration=self._calibration)
-        return _with_experts_counted(made, alone)
 
     def at(self, alone: Estimate, position: int) -> Estimate:
         """Return the estimate of a model that has one card to itself as one over all cards."""
@@ -199,10 +198,13 @@ class Arranger:
         alone = [[self.alone(one, position) for position in range(len(self._cards))] for one in wanted]
         order = sorted(range(len(wanted)), key=lambda item: -alone[item][0].parts.total_bytes)
         search = _Search(self, wanted, alone, order, first)
-        state = _State(self._cards)
+        state = State(self._cards)
         for entry in self._entries:
             state.put_entry(entry)
         search.descend(0, state, {})
+        if RANK[search.best.verdict] > RANK[Verdict.TIGHT]:
+            search.allow_splits()
+            search.descend(0, state, {})
         return search.best
 
 
@@ -217,85 +219,6 @@ def _with_experts_counted(made: Estimate, whole: Estimate) -> Estimate:
     return replace(made, layers_on_gpu=made.layers_total - layers, notes=(*made.notes, note))
 
 
-class _State:
-    """What lies on the cards so far."""
-
-    def __init__(self, cards: Sequence[CardBudget]) -> None:
-        self.cards = cards
-        self.planned = [0] * len(cards)
-        self.high = [0] * len(cards)
-        self.verdicts = [Verdict.FITS] * len(cards)
-        self.room = [card.available_bytes for card in cards]
-        self.failed = False
-        """A model that should be on the cards has no layer there."""
-        self.on_host = False
-
-    def copy(self) -> _State:
-        """Return the same, to try something on."""
-        other = _State.__new__(_State)
-        other.cards, other.failed, other.on_host = self.cards, self.failed, self.on_host
-        other.planned, other.high = list(self.planned), list(self.high)
-        other.verdicts, other.room = list(self.verdicts), list(self.room)
-        return other
-
-    def put_entry(self, entry: FreeEntry) -> None:
-        """Put something that cannot be split on the card with the most room."""
-        position = max(range(len(self.cards)), key=lambda place: (self.room[place], -place))
-        self._add(position, entry.peak_bytes, entry.peak_bytes)
-
-    def put(self, made: Estimate, *, meant: bool = False) -> None:
-        """Add an estimate where it lies; `meant` says that somebody asked for just so many layers."""
-        total = made.parts.total_bytes
-        spills = made.layers_on_gpu < made.layers_total
-        above = made.high_bytes - total
-        for position, parts in enumerate(made.by_card):
-            if parts.total_bytes:
-                share = above * parts.total_bytes // total if total else 0
-                self._add(position, parts.total_bytes, parts.total_bytes + share)
-                if spills:
-                    self._mark(position, Verdict.SPILLS)
-        if spills and not made.layers_on_gpu:
-            self.on_host = True
-            self.failed = self.failed or not meant
-
-    def _add(self, position: int, planned: int, high: int) -> None:
-        self.planned[position] += planned
-        self.high[position] += high
-        self.room[position] -= planned
-        card = self.cards[position]
-        if self.planned[position] > card.available_bytes:
-            self._mark(position, Verdict.DOES_NOT_FIT)
-        elif self.high[position] + margin_of(card) > card.available_bytes:
-            self._mark(position, Verdict.TIGHT)
-
-    def _mark(self, position: int, verdict: Verdict) -> None:
-        if RANK[verdict] > RANK[self.verdicts[position]]:
-            self.verdicts[position] = verdict
-
-    @property
-    def rank(self) -> int:
-        """The worst so far."""
-        return max(RANK[verdict] for verdict in self.verdicts)
-
-    @property
-    def slack(self) -> int:
-        """The least room."""
-        return min(self.room)
-
-    def arranged(self, models: Sequence[Estimate]) -> Arranged:
-        """Return the result."""
-        cards = tuple(
-            CardPlan(card, planned, high, verdict)
-            for card, planned, high, verdict in zip(self.cards, self.planned, self.high, self.verdicts, strict=True)
-        )
-        verdict = worst(self.verdicts)
-        if self.failed:
-            verdict = Verdict.DOES_NOT_FIT
-        elif self.on_host:
-            verdict = worst((verdict, Verdict.SPILLS))
-        return Arranged(verdict, tuple(models), cards)
-
-
 class _Search:
     """Depth first over cards for each model; stops at the first arrangement that fits."""
 
@@ -308,11 +231,15 @@ class _Search:
         first: Arranged,
     ) -> None:
         self._arranger, self._wanted, self._alone, self._order = arranger, wanted, alone, order
-        self._nodes, self._splits = SEARCH_NODES, SPLITS_TRIED
+        self._nodes, self._splits = SEARCH_NODES, 0
         self._best_score = (RANK[first.verdict], 0)
         self.best = first
 
-    def descend(self, depth: int, state: _State, placed: dict[int, Estimate]) -> bool:
+    def allow_splits(self) -> None:
+        """Also try to split models over all cards, from now on."""
+        self._nodes, self._splits = SEARCH_NODES, SPLITS_TRIED
+
+    def descend(self, depth: int, state: State, placed: dict[int, Estimate]) -> bool:
         """Try every place for the next model; True ends the search."""
         if state.rank >= RANK[Verdict.SPILLS] or self._nodes <= 0:
             return self._nodes <= 0
@@ -336,16 +263,16 @@ class _Search:
                 return True
         return self._split(depth, state, placed, item)
 
-    def _split(self, depth: int, state: _State, placed: dict[int, Estimate], item: int) -> bool:
+    def _split(self, depth: int, state: State, placed: dict[int, Estimate], item: int) -> bool:
         if self._splits <= 0:
             return False
         self._splits -= 1
-        made = self._arranger.split(self._wanted[item], state)
-        if made.layers_on_gpu < made.layers_total:
+        made = self._arranger.split_whole(self._wanted[item], state)
+        if made is None:
             return False
         return self._step(depth, state, placed, item, made)
 
-    def _step(self, depth: int, state: _State, placed: dict[int, Estimate], item: int, made: Estimate) -> bool:
+    def _step(self, depth: int, state: State, placed: dict[int, Estimate], item: int, made: Estimate) -> bool:
         after = state.copy()
         after.put(made)
         return self.descend(depth + 1, after, {**placed, item: made})

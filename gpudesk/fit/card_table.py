@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 
 from gpudesk.errors import UsageError
 from gpudesk.units import MEBIBYTE
@@ -177,6 +178,7 @@ for _card in CARDS:
     _BY_WORDS.setdefault(_words(_card.name), _card)
 
 
+@lru_cache(maxsize=256)
 def find_card(name: str) -> KnownCard | None:
     """Return the card that a loosely written name means; None when nothing or more than one could be meant.
 

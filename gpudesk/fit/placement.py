@@ -61,6 +61,17 @@ class Burden:
         """KV of a layer; the output layer has none."""
         return self.kv[layer] if layer < len(self.kv) else 0
 
+    def whole_on(self, position: int) -> Parts:
+        """Return what one card holds that takes everything."""
+        extra = self.first_card
+        return Parts(
+            weights_bytes=sum(self.layers) + self.output_bytes + extra.weights_bytes,
+            kv_cache_bytes=sum(self.kv) + extra.kv_cache_bytes,
+            compute_bytes=self.compute_bytes + extra.compute_bytes,
+            projector_bytes=extra.projector_bytes,
+            overhead_bytes=self.overhead_on(position) + extra.overhead_bytes,
+        )
+
     def overhead_on(self, position: int) -> int:
         """What the process takes on the card at this position of the plan."""
         return self.overhead_bytes if isinstance(self.overhead_bytes, int) else self.overhead_bytes[position]

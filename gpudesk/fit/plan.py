@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpudesk.fit.alternatives import alternatives as alternatives_to
-from gpudesk.fit.arrangement import Arranged
 from gpudesk.fit.calibration import Calibration
+from gpudesk.fit.filling import Arranged
 from gpudesk.fit.longest_context import longest_context
 from gpudesk.fit.planner import Planner
 from gpudesk.fit.values import (

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gpudesk.domain.engine import Era
-from gpudesk.fit.arrangement import RANK, Arranged, Arranger
+from gpudesk.fit.arrangement import Arranger
 from gpudesk.fit.calibration import Calibration
+from gpudesk.fit.filling import Arranged
 from gpudesk.fit.metadata import ModelMetadata
 from gpudesk.fit.placement import Burden
 from gpudesk.fit.server_policy import forecast
@@ -95,10 +96,7 @@ class Planner:
 
     def is_as_good(self, wanted: Sequence[Wanted], verdict: Verdict) -> bool:
         """Tell whether a combination comes to this verdict or a better one."""
-        asked = self.resolved(wanted)
-        if RANK[verdict] < RANK[Verdict.DOES_NOT_FIT] and self.arranger.exceeds(asked):
-            return False
-        return RANK[self.arranger.arrange(asked).verdict] <= RANK[verdict]
+        return self.arranger.is_as_good(self.resolved(wanted), verdict)
 
     def forecast(self, wanted: Sequence[Wanted], *, notes: bool = True) -> ServerForecast:
         """Say what the engine will do with it."""
@@ -110,7 +108,7 @@ class Planner:
         """Tell whether the engine makes anybody go."""
         if self.profile.kind != "ollama":
             return False
-        steps = play(wanted, self.profile, self.cards, self.residents, self.burden_of)
+        steps = play(wanted, self.profile, self.cards, self.residents, self.burden_of, until_eviction=True)
         return any(step.evicted for step in steps)
 
     def burden_of(self, wanted: Wanted, served: Served) -> Burden:

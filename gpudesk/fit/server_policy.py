@@ -76,7 +76,8 @@ def context_without_eviction(
     def keeps_all(context: int) -> bool:
         changed = replace(one, options=replace(one.options, context_length=context))
         tried = [*wanted[:position], changed, *wanted[position + 1 :]]
-        return not any(step.evicted for step in play(tried, profile, cards, residents, burden_of))
+        steps = play(tried, profile, cards, residents, burden_of, until_eviction=True)
+        return not steps[-1].evicted
 
     low, high, best = 0, len(steps) - 1, None
     while low <= high:

@@ -246,6 +246,17 @@ class _Choice:
             max(0, parts.total_bytes - parts.overhead_bytes - parts.projector_bytes) for parts in placement.by_card
         )
 
+    def _fits_whole(self, burden: Burden, card: int, free: Sequence[int], margin: int) -> bool:
+        """Take the short way where one card takes everything: no layer has to be looked at."""
+        parts = burden.whole_on(card)
+        if parts.total_bytes + margin > free[card]:
+            return False
+        held, claim = [0] * len(free), [0] * len(free)
+        held[card] = parts.total_bytes
+        claim[card] = max(0, parts.total_bytes - parts.overhead_bytes - parts.projector_bytes)
+        self.spills, self._held, self._claim = False, tuple(held), tuple(claim)
+        return True
+
     # -- before llama-server -----------------------------------------------------------------------------------
 
     def _older(self, believed: Sequence[int]) -> None:
@@ -335,12 +346,16 @@ def play(
     cards: Sequence[CardBudget],
     residents: Sequence[Resident] = (),
     burden_of: BurdenOf | None = None,
+    *,
+    until_eviction: bool = False,
 ) -> tuple[Step, ...]:
-    """Play several loads, one after the other."""
+    """Play several loads, one after the other; `until_eviction` ends with the first that makes somebody go."""
     free: tuple[int, ...] = tuple(card.available_bytes + card.reserve_bytes for card in cards)
     there, steps = tuple(residents), []
     for one in wanted:
         step = forecast_step(one, profile, cards, free, there, burden_of)
         there, free = step.residents, step.free
         steps.append(step)
+        if until_eviction and step.evicted:
+            break
     return tuple(steps)

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from gpudesk.fit.arrangement import RANK, Arranged, margin_of
 from gpudesk.fit.calibration import Calibration
+from gpudesk.fit.filling import RANK, Arranged, margin_of
 from gpudesk.fit.planner import Planner
 from gpudesk.fit.roles import Candidate, Suitability, billions, context_for, suitability
 from gpudesk.fit.server_rules import file_bytes

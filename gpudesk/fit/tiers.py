@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gpudesk.fit.arrangement import RANK
 from gpudesk.fit.calibration import Calibration
 from gpudesk.fit.card_table import card_named
+from gpudesk.fit.filling import RANK
 from gpudesk.fit.longest_context import longest_context
 from gpudesk.fit.planner import Planner
 from gpudesk.fit.values import CardBudget, EngineProfile, Verdict, Wanted
