@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from gpudesk.commands.fit import Means
     from gpudesk.config import EngineAddress, Settings
+    from gpudesk.desk_planner import DeskPlanner
     from gpudesk.domain.desk import Desk
     from gpudesk.domain.host import Host
     from gpudesk.learner import Learner
@@ -223,13 +224,33 @@ def run_screen(workstation: Workstation) -> int:
         if not workstation.demo:
             _stop_when_empty(poller, workstation.settings)
             learner = _start_learning(poller)
-        app = GpudeskApp(poller, workstation.settings, banner=workstation.banner, problems=workstation.problems)
+        planner = _desk_planner(workstation)
+        app = GpudeskApp(
+            poller,
+            workstation.settings,
+            banner=workstation.banner,
+            problems=workstation.problems,
+            planning=planner,
+        )
         return run_app(app)
     finally:
         if learner is not None:
             learner.stop()
         poller.stop()
         workstation.close()
+
+
+def _desk_planner(workstation: Workstation) -> DeskPlanner:
+    """Return who answers the planner's screen; nothing is opened before it is asked."""
+    from gpudesk.desk_planner import DeskPlanner
+    from gpudesk.paths import data_directory
+
+    settings, demo = workstation.settings, workstation.demo
+    return DeskPlanner(
+        settings,
+        lambda: _metadata_source(settings, demo),
+        points_directory=None if demo else data_directory(),
+    )
 
 
 def _start_learning(poller: Poller) -> Learner:

@@ -18,17 +18,26 @@ class Scope(StrEnum):
     EVERYWHERE = "everywhere"
     DESK = "desk"
     """The main screen, whatever has the focus."""
+    PANELS = "panels"
+    """A screen of several panels: the desk and the planner."""
     LIST = "list"
     """A list or the cards, when focused."""
+    PLANNER = "planner"
+    """The planner, whatever has the focus."""
+    CHOICES = "choices"
+    """The planner's list of models, when focused."""
     DETAIL = "detail"
     """The detail and help views."""
 
 
 _OVERLAPS = {
     Scope.EVERYWHERE: frozenset(Scope),
-    Scope.DESK: frozenset({Scope.EVERYWHERE, Scope.DESK, Scope.LIST}),
-    Scope.LIST: frozenset({Scope.EVERYWHERE, Scope.DESK, Scope.LIST}),
-    Scope.DETAIL: frozenset({Scope.EVERYWHERE, Scope.DETAIL}),
+    Scope.DESK: frozenset({Scope.EVERYWHERE, Scope.DESK, Scope.PANELS, Scope.LIST}),
+    Scope.PANELS: frozenset(Scope),
+    Scope.LIST: frozenset(Scope) - {Scope.DETAIL},
+    Scope.PLANNER: frozenset(Scope) - {Scope.DESK},
+    Scope.CHOICES: frozenset(Scope) - {Scope.DESK, Scope.DETAIL},
+    Scope.DETAIL: frozenset({Scope.EVERYWHERE, Scope.PANELS, Scope.PLANNER, Scope.DETAIL}),
 }
 """Scopes that are active at the same time, in which one key cannot mean two things."""
 
@@ -73,7 +82,7 @@ BINDINGS: tuple[KeyAction, ...] = (
     KeyAction("details", ("enter",), "details", "details", "Everything known of the selected model, card or row",
               "Views", Scope.LIST, True),
     KeyAction("filter", ("slash",), "screen.filter", "filter", "Show only rows that contain what you type",
-              "Views", Scope.DESK, True, True),
+              "Views", Scope.PANELS, True, True),
     KeyAction("back", ("escape",), "screen.back", "back", "Clear the filter, close a view",
               "Views", Scope.EVERYWHERE),
     KeyAction("sort", ("o",), "next_sort", "sort", "Order the list by the next column",
@@ -88,16 +97,44 @@ BINDINGS: tuple[KeyAction, ...] = (
               "Views", Scope.DESK, False, True),
     KeyAction("problems", ("4",), "screen.tab('problems')", "problems", "What is wrong and what to do",
               "Views", Scope.DESK, False, True),
+    KeyAction("fit", ("f",), "app.planner", "fit", "Plan: does a combination of models fit, before anything is loaded",
+              "Views", Scope.DESK, True, True),
     KeyAction("focus_next", ("tab",), "screen.focus_next", "next list", "To the next list",
-              "Moving", Scope.DESK, True),
+              "Moving", Scope.PANELS, True),
     KeyAction("focus_previous", ("shift+tab",), "screen.focus_previous", "previous list", "To the previous list",
-              "Moving", Scope.DESK),
+              "Moving", Scope.PANELS),
     KeyAction("up", ("up",), "move(-1)", "up", "One row up", "Moving", Scope.LIST),
     KeyAction("down", ("down",), "move(1)", "down", "One row down", "Moving", Scope.LIST),
     KeyAction("page_up", ("pageup", "ctrl+b"), "page(-1)", "page up", "One page up", "Moving", Scope.LIST),
     KeyAction("page_down", ("pagedown", "ctrl+f"), "page(1)", "page down", "One page down", "Moving", Scope.LIST),
     KeyAction("first", ("home",), "first", "first", "To the first row, and stay there", "Moving", Scope.LIST),
     KeyAction("last", ("end", "G"), "last", "last", "To the last row", "Moving", Scope.LIST),
+    KeyAction("plan_toggle", ("space",), "choose", "choose", "Add the model to the plan or take it out; so does enter",
+              "In the planner", Scope.CHOICES, True),
+    KeyAction("plan_less_context", ("left", "minus"), "screen.context(-1)", "less context",
+              "Less context for the selected model", "In the planner", Scope.CHOICES),
+    KeyAction("plan_more_context", ("right", "plus", "equals_sign"), "screen.context(1)", "context",
+              "More context for the selected model, at most what it was trained for", "In the planner", Scope.CHOICES,
+              True),
+    KeyAction("plan_slots", ("s",), "screen.slots", "slots", "Slots of the selected model: 1, 2, 4, 8, 16",
+              "In the planner", Scope.CHOICES, True),
+    KeyAction("plan_kv_type", ("v",), "screen.kv_type(1)", "KV type", "Next number format of the context's cache",
+              "In the planner", Scope.CHOICES, True),
+    KeyAction("plan_kv_type_back", ("V",), "screen.kv_type(-1)", "KV type back",
+              "Number format of the context's cache, the other way around", "In the planner", Scope.CHOICES),
+    KeyAction("plan_make_it_so", ("m",), "screen.make_it_so", "make it so", "Hand the plan over to be carried out",
+              "In the planner", Scope.PLANNER, True, True),
+    KeyAction("plan_save", ("w",), "screen.save_plan", "save", "Save the plan as a working set",
+              "In the planner", Scope.PLANNER, True, True),
+    KeyAction("plan_card", ("c",), "screen.choose_card", "card", "Plan with a card from the table, or with your own",
+              "In the planner", Scope.PLANNER, True, True),
+    KeyAction("plan_file", ("a",), "screen.add_file", "file", "Add a .gguf file by its path",
+              "In the planner", Scope.PLANNER, True, True),
+    KeyAction("plan_undo", ("backspace",), "screen.undo", "undo", "Take back the last change of the plan",
+              "In the planner", Scope.PLANNER, False, True),
+    *(KeyAction(f"plan_alternative_{number}", (f"{number}",), f"screen.alternative({number})", f"alternative {number}",
+                f"Take alternative {number} of the planner's list", "In the planner", Scope.PLANNER)
+      for number in range(1, 10)),
     KeyAction("detail_up", ("up",), "scroll(-1)", "up", "Scroll up", "In details and help", Scope.DETAIL),
     KeyAction("detail_down", ("down",), "scroll(1)", "down", "Scroll down", "In details and help", Scope.DETAIL),
     KeyAction("detail_page_up", ("pageup", "ctrl+b"), "scroll_page(-1)", "page up", "Scroll one page up",
@@ -117,11 +154,10 @@ RESERVED_KEYS: Mapping[str, str] = {
     "p": "pin",
     "k": "keep-alive",
     "s": "swap",
-    "f": "fit",
     "w": "working sets",
     "e": "editors",
 }
-"""Keys kept free for the daily actions to come; the reason why `j` and `k` do not move by default."""
+"""Keys kept free on the desk for the daily actions to come; the reason why `j` and `k` do not move by default."""
 
 _KEY_NAMES = frozenset(
     (

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gpudesk.config import Settings
     from gpudesk.domain.problem import Problem
     from gpudesk.watch.feed import DeskFeed
+    from gpudesk.watch.planning import PlanDoor, Planning
 
 TICK_SECONDS = 1.0
 UNFOCUSED_SLACK = 3.0
@@ -65,6 +66,8 @@ class GpudeskApp(App[int], inherit_bindings=False):
         *,
         banner: str | None = None,
         problems: Sequence[Problem] = (),
+        planning: Planning | None = None,
+        door: PlanDoor | None = None,
     ) -> None:
         """Make the application; nothing is read or drawn yet.
 
@@ -73,12 +76,16 @@ class GpudeskApp(App[int], inherit_bindings=False):
             settings: what the user set.
             banner: a line that stays under the title, for the demo.
             problems: what is wrong outside the watch (a broken configuration), shown among the others.
+            planning: who reads headers and plans; None leaves the planner out.
+            door: who carries plans out; None shows them as text.
         """
         super().__init__(driver_class=_driver_class(), ansi_color=True if settings.ansi_colors else None)
         self._feed = feed
         self._settings = settings
         self._banner = banner
         self._own_problems = tuple(problems)
+        self._planning = planning
+        self._door = door
         self._marks: dict[str, int] = {}
         self._span = HistorySpan.MINUTE
         self._focused_terminal = True
@@ -203,13 +210,28 @@ class GpudeskApp(App[int], inherit_bindings=False):
         sheet.show(self.scene(), self.palette)
         self.push_screen(sheet)
 
+    def action_planner(self) -> None:
+        """Plan a combination of models."""
+        from gpudesk.ui.planner.screen import PlannerScreen
+
+        if isinstance(self.screen, PlannerScreen):
+            return
+        if self._planning is None:
+            self.notify("there is nobody to ask about models here", severity="warning", timeout=3)
+            return
+        planner = PlannerScreen(self._planning, banner=self._banner, keymap=self._keymap_in_use, door=self._door)
+        planner.show(self.scene(), self.palette)
+        self.push_screen(planner)
+
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Return what the palette finds: the registry's actions that make sense here, and the themes."""
         from textual.app import SystemCommand
 
-        on_desk = isinstance(screen, DeskScreen)
+        scopes = {Scope.EVERYWHERE}
+        if isinstance(screen, SceneScreen):
+            scopes |= screen.SCOPES
         for action in BINDINGS:
-            if action.in_palette and (on_desk or action.scope is Scope.EVERYWHERE):
+            if action.in_palette and action.scope in scopes:
                 run = partial(self.run_action, action.action, screen)
                 yield SystemCommand(action.description.capitalize(), action.help, run)
         for name in sorted(self.available_themes, key=lambda name: (not name.startswith("gpudesk"), name)):

@@ -8,16 +8,30 @@ from gpudesk.keymap import BINDINGS, KeyAction, Scope, display_key, keys_of
 from gpudesk.ui.cells import Line, Span, fit_line, line_width
 
 
-def footer_actions(scopes: Sequence[Scope]) -> list[KeyAction]:
-    """Return the registry's actions that the footer shows in these scopes, the local ones first."""
+def footer_actions(scopes: Sequence[Scope], first: Sequence[Scope] = ()) -> list[KeyAction]:
+    """Return the registry's actions that the footer shows in these scopes, the local ones first.
+
+    Args:
+        scopes: where we are.
+        first: scopes whose actions come before all others, in this order.
+    """
     shown = [action for action in BINDINGS if action.in_footer and action.scope in scopes]
-    return sorted(shown, key=lambda action: action.scope is Scope.EVERYWHERE)
+    return sorted(shown, key=lambda action: (
+        first.index(action.scope) if action.scope in first else len(first), action.scope is Scope.EVERYWHERE,
+    ))  # fmt: skip
 
 
-def footer_line(scopes: Sequence[Scope], keymap: Mapping[str, str], width: int, extra: Line = ()) -> Line:
+def footer_line(
+    scopes: Sequence[Scope],
+    keymap: Mapping[str, str],
+    width: int,
+    extra: Line = (),
+    *,
+    first: Sequence[Scope] = (),
+) -> Line:
     """Return as many keys as fit, `help` and `quit` before all others; `extra` stands at the right."""
     entries: list[tuple[KeyAction, Line]] = []
-    for action in footer_actions(scopes):
+    for action in footer_actions(scopes, first):
         keys = keys_of(action, keymap)
         run = f"run_binding('{action.id}')"
         entries.append((action, (

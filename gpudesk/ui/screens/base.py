@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.screen import Screen
 
-from gpudesk.keymap import BINDINGS
+from gpudesk.keymap import BINDINGS, Scope
 
 if TYPE_CHECKING:
     from gpudesk.ui.palette import Palette
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 class SceneScreen(Screen[None], inherit_bindings=False):
     """A screen that the app hands every new scene to."""
+
+    SCOPES: ClassVar[frozenset[Scope]] = frozenset()
+    """Scopes whose actions make sense in the palette while this screen is on top."""
 
     def show(self, scene: Scene, palette: Palette) -> None:
         """Draw a scene; unchanged lines are not repainted."""

@@ -74,7 +74,8 @@ class PlannedLayout(Layout):
 class DeskScreen(SceneScreen, inherit_bindings=False):
     """Everything at one look."""
 
-    BINDINGS = bindings_for(Scope.EVERYWHERE, Scope.DESK)
+    BINDINGS = bindings_for(Scope.EVERYWHERE, Scope.PANELS, Scope.DESK)
+    SCOPES = frozenset({Scope.PANELS, Scope.DESK, Scope.LIST})
     AUTO_FOCUS = "#loaded"
 
     def __init__(self, *, banner: str | None, keymap: Mapping[str, str]) -> None:
@@ -194,7 +195,7 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
         return [Painted(fit_line((Span(f" {self._banner} ", "banner"),), size.width))]
 
     def _footer_lines(self, size: Size) -> list[Painted]:
-        scopes = [Scope.EVERYWHERE, Scope.DESK]
+        scopes = [Scope.EVERYWHERE, Scope.PANELS, Scope.DESK]
         if isinstance(self.focused, (RowList, CardsPanel)):
             scopes.append(Scope.LIST)
         return [Painted(footer_line(scopes, self._keymap, size.width))]

@@ -1,0 +1,74 @@
+"""A plan as text: what is shown where nobody carries plans out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from gpudesk.keymap import Scope
+from gpudesk.ui.bindings import bindings_for
+from gpudesk.ui.cells import Line, Span
+from gpudesk.ui.screens.sheet import SheetScreen
+from gpudesk.ui.view_detail import heading, paragraphs
+from gpudesk.watch.planning import Purpose
+
+if TYPE_CHECKING:
+    from gpudesk.ui.scene import Scene
+    from gpudesk.watch.planning import Handover
+
+
+def command_words(handover: Handover) -> str:
+    """Return the command that answers the same: `gpudesk fit qwen3:14b@16384 nomic-embed-text:latest@2048`."""
+    words = []
+    estimates = {each.name: each for each in handover.plan.models}
+    for one in handover.wanted:
+        context = one.options.context_length or (estimates[one.name].context_length if one.name in estimates else None)
+        words.append(f"{one.name}@{context}" if context else one.name)
+    return f"gpudesk fit {' '.join(words)}"
+
+
+def handover_lines(purpose: Purpose, handover: Handover, width: int) -> list[Line]:
+    """Return the steps a plan comes to, then the plan in figures."""
+    from gpudesk.fit_output import plan_lines
+    from gpudesk.status_text import Style
+
+    waiting = (
+        "gpudesk does not carry plans out yet" if purpose is Purpose.MAKE_IT_SO else "there are no working sets yet"
+    )
+    lines: list[Line] = paragraphs([f"{waiting}; this is what it comes to"], width, mark="!", role="warn")
+    lines += [(), heading("Steps")]
+    steps = [f"unload {name}" for name in handover.leaving]
+    resident = {each.name for each in handover.ground.residents}
+    for one, made in zip(handover.wanted, handover.plan.models, strict=True):
+        options = one.options
+        keys, values = options.kv_cache_type_k, options.kv_cache_type_v
+        kv_type = keys if keys == values else f"{keys}/{values}"
+        layers = f", {made.layers_on_gpu} of {made.layers_total} layers on the card" if (
+            made.layers_on_gpu < made.layers_total) else ""  # fmt: skip
+        slots = f"{made.parallel} slot{'' if made.parallel == 1 else 's'}"
+        verb = "have" if one.name in resident else "load"
+        steps.append(f"{verb} {one.name} with num_ctx {made.context_length}, {slots}, KV {kv_type}{layers}")
+    lines += paragraphs(steps, width)
+    lines += [(), heading("The same in a shell")]
+    lines += paragraphs([command_words(handover)], width, mark=" ")
+    lines += [(), heading("The plan")]
+    style = Style(width=max(40, width), color=False, ascii_only=False)
+    lines += [(Span(text),) for text in plan_lines(handover.plan, style, engine=handover.ground.engine)]
+    return lines
+
+
+class HandoverScreen(SheetScreen, inherit_bindings=False):
+    """The plan as text."""
+
+    BINDINGS = bindings_for(Scope.EVERYWHERE)
+
+    def __init__(self, purpose: Purpose, handover: Handover, keymap: Mapping[str, str]) -> None:
+        super().__init__(keymap)
+        self._purpose = purpose
+        self._handover = handover
+
+    def contents(self, _scene: Scene, width: int) -> tuple[Line, Sequence[Line]]:
+        """Return the plan as text."""
+        return (Span(self._purpose.value.capitalize(), "title-focus"),), handover_lines(
+            self._purpose, self._handover, width
+        )

@@ -1,0 +1,109 @@
+"""Plans beside the screen's thread, the newest question only.
+
+Small plans are made at once, at the key press; where the last one took longer than the screen should wait, the next
+is made in a thread of its own, and questions that were overtaken meanwhile are never asked (issue 3 section 5).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from gpudesk.errors import GpudeskError
+
+if TYPE_CHECKING:
+    from gpudesk.fit.values import Plan
+
+AT_ONCE_SECONDS = 0.020
+"""Plans that take no longer than this are made on the screen's own thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A plan or why there is none."""
+
+    sequence: int
+    plan: Plan | None
+    problem: str | None
+    seconds: float
+
+
+class Thinking:
+    """Turns questions into answers, in order, dropping those that are no longer wanted."""
+
+    def __init__(self, tell: Callable[[Answer], None]) -> None:
+        """Begin.
+
+        Args:
+            tell: called with each answer made in the thread, from that thread.
+        """
+        self._tell = tell
+        self._sequence = 0
+        self._last_seconds: float | None = None
+        self._lock = threading.Condition()
+        self._waiting: tuple[int, Callable[[], Plan]] | None = None
+        self._thread: threading.Thread | None = None
+        self._stopped = False
+
+    @property
+    def sequence(self) -> int:
+        """Number of the newest question; answers to older ones are not shown."""
+        return self._sequence
+
+    def ask(self, question: Callable[[], Plan]) -> Answer | None:
+        """Answer at once where that is quick, otherwise later through `tell`."""
+        self._sequence += 1
+        if self._last_seconds is not None and self._last_seconds <= AT_ONCE_SECONDS:
+            with self._lock:
+                self._waiting = None
+            return self._answer(self._sequence, question)
+        with self._lock:
+            self._waiting = (self._sequence, question)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="gpudesk plan", daemon=True)
+                self._thread.start()
+            self._lock.notify()
+        return None
+
+    def drop(self) -> None:
+        """Ask nothing: answers to what was asked before are no longer wanted."""
+        self._sequence += 1
+        with self._lock:
+            self._waiting = None
+
+    def stop(self) -> None:
+        """Answer nothing more."""
+        with self._lock:
+            self._stopped = True
+            self._waiting = None
+            self._lock.notify()
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                while self._waiting is None and not self._stopped:
+                    self._lock.wait()
+                if self._waiting is None:
+                    return
+                sequence, question = self._waiting
+                self._waiting = None
+            answer = self._answer(sequence, question)
+            if not self._stopped:
+                self._tell(answer)
+
+    def _answer(self, sequence: int, question: Callable[[], Plan]) -> Answer:
+        start = perf_counter()
+        plan, problem = None, None
+        try:
+            plan = question()
+        except GpudeskError as error:
+            problem = error.message
+        except Exception as error:  # noqa: BLE001 - a wrong formula must not take the screen down with it
+            problem = f"this cannot be planned: {type(error).__name__}: {error}"
+        seconds = perf_counter() - start
+        # The first one also pays for loading the formulas.
+        self._last_seconds = seconds
+        return Answer(sequence, plan, problem, seconds)

@@ -1,0 +1,160 @@
+"""The planner's widgets: the cards under the plan, the list to choose from, the answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+
+from gpudesk.keymap import Scope
+from gpudesk.ui.bindings import bindings_for
+from gpudesk.ui.cells import Line, Span
+from gpudesk.ui.layout import Frame, body_width
+from gpudesk.ui.planner.choices import Choice
+from gpudesk.ui.widgets.panel import LineWidget, frame_lines
+from gpudesk.ui.widgets.row_list import RowList
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from textual import events
+    from textual.geometry import Size
+
+    from gpudesk.ui.widgets.panel import Painted
+
+
+class PlanCards(LineWidget):
+    """Bars of now and of the plan."""
+
+    def __init__(self, contents: Callable[[int, int], Sequence[Line]], *, id: str) -> None:  # noqa: A002 - Textual's
+        """Make the widget.
+
+        Args:
+            contents: returns the lines for a width and a number of lines.
+            id: Textual's id.
+        """
+        super().__init__(id=id)
+        self.frame = Frame.NONE
+        self.title: Line = ()
+        self._contents = contents
+
+    def lines(self, size: Size) -> list[Painted]:
+        """Compose what is visible."""
+        inner, room = body_width(size.width, self.frame), size.height - self.frame.lines
+        body = [(line, "") for line in self._contents(inner, room)]
+        return frame_lines(body, size.width, size.height, self.frame, title=self.title)
+
+
+class ChoiceList(RowList[Choice]):
+    """The list of models: enter and space choose."""
+
+    BINDINGS = bindings_for(Scope.CHOICES)
+
+    class Toggled(Message):
+        """A model is to be added or taken out."""
+
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+    def action_choose(self, name: str | None = None) -> None:
+        """Add a model to the plan or take it out: the named one, else the one under the cursor."""
+        if name is None:
+            name = self.selected.name if self.selected is not None else None
+        if name is not None:
+            self.post_message(self.Toggled(name))
+
+    def action_details(self) -> None:
+        """Enter chooses here: details are in the answer."""
+        self.action_choose()
+
+    def action_move(self, rows: int) -> None:
+        """Move the cursor; the answer follows."""
+        super().action_move(rows)
+        self.post_message(self.Changed())
+
+    def clicked(self, event: events.Click) -> None:
+        """Put the cursor under the mouse; a second click chooses."""
+        super().clicked(event)
+        self.post_message(self.Changed())
+
+
+class AnswerPanel(LineWidget):
+    """Scrollable lines."""
+
+    can_focus = True
+    BINDINGS = bindings_for(Scope.DETAIL)
+
+    class Closed(Message):
+        """Enter was pressed."""
+
+    def __init__(self, contents: Callable[[int], Sequence[Line]], *, id: str) -> None:  # noqa: A002 - Textual's name
+        """Make the panel.
+
+        Args:
+            contents: returns all lines for a width.
+            id: Textual's id.
+        """
+        super().__init__(id=id)
+        self.frame = Frame.TITLE
+        self._contents = contents
+        self._top = 0
+        self._total = 0
+
+    @property
+    def page_lines(self) -> int:
+        """Lines that are seen at once."""
+        return max(1, self.size.height - self.frame.lines)
+
+    def lines(self, size: Size) -> list[Painted]:
+        """Compose the visible part."""
+        text = self._contents(body_width(size.width, self.frame))
+        room = max(1, size.height - self.frame.lines)
+        self._total = len(text)
+        self._top = max(0, min(self._top, self._total - room))
+        thumb = None
+        if self._total > room:
+            length = max(1, room * room // self._total)
+            first = (room - length) * self._top // max(1, self._total - room)
+            thumb = (first, first + length - 1)
+        role = "title-focus" if self.has_focus else "title"
+        more = self._total - room - self._top
+        right: Line = (Span(f"{more} more ↓", "dim"),) if more > 0 else ()
+        return frame_lines(
+            [(line, "") for line in text[self._top : self._top + room]], size.width, size.height, self.frame,
+            title=(Span("Answer", role),), right=right, focused=self.has_focus, thumb=thumb,
+        )  # fmt: skip
+
+    def _to(self, line: int) -> None:
+        self._top = line
+        self.redraw()
+
+    def action_scroll(self, lines: int) -> None:
+        """Scroll by lines."""
+        self._to(self._top + lines)
+
+    def action_scroll_page(self, pages: int) -> None:
+        """Scroll by pages."""
+        self._to(self._top + pages * max(1, self.page_lines - 1))
+
+    def action_scroll_to(self, end: int) -> None:
+        """Scroll to the top or to the end."""
+        self._to(self._total if end else 0)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Scroll down."""
+        event.stop()
+        self.action_scroll(2)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Scroll up."""
+        event.stop()
+        self.action_scroll(-2)
+
+    def on_focus(self) -> None:
+        """Show the focus, once Textual's own handler has set it."""
+        self.call_next(self.redraw)
+
+    def on_blur(self) -> None:
+        """Hide the focus."""
+        self.call_next(self.redraw)
