@@ -23,7 +23,7 @@ MOST_LAYERS = 4096
 MOST_WIDTH = 1 << 20
 """Values per token in one layer; the widest models have 53,248."""
 MOST_ROWS = 1 << 31
-PROJECTOR_PREFIXES = ("v.", "mm.", "a.", "resampler.", "vision_tower.", "multi_modal_projector.")
+PROJECTOR_PREFIXES = ("v.", "mm.", "a.", "s.", "resampler.", "vision_tower.", "multi_modal_projector.")
 """Tensors that belong to the projector (ollama llm/llama_server.go:744; the last three are of older files)."""
 
 

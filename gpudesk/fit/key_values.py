@@ -10,7 +10,7 @@ from gpudesk.text import clean
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LARGEST = (1 << 31) - 1
+LARGEST = (1 << 32) - 1
 """No key of a model's shape is larger; what is would only make sums absurd."""
 
 

@@ -60,14 +60,16 @@ CALCULATED_GRAPHS = [
     "qwen3 with tied output",
     "phi3 with fused projections",
     "qwen3moe",
+    "qwen35 with recurrent layers",
     "gemma3 with a sliding window",
     "gemma4 with shared layers",
     "nemotron_h",
     "lfm2 with short convolutions",
     "mamba",
 ]
-HOST_ROWS = 3.2
-"""On a CPU the graph also holds the embeddings as given, as looked up, and what a card would copy them to."""
+HOST_ROWS = 1.11
+"""What a graph on the CPU may hold beyond one on a card, in embeddings of a batch: those it looks up itself."""
+ROUNDING_BYTES = 16 << 10
 
 
 def mebibytes(size_bytes: int) -> str:
@@ -124,8 +126,9 @@ def test_tiny_models_of_many_kinds_in_llama_cpp(llama_cpp: Path, tmp_path: Path,
     check(load(llama_cpp, path, **({"n_parallel": 1} | LOADS[how][0])), read_model(path), how)
 
 
-@pytest.mark.parametrize("how", ["4096", "large batch"])
-@pytest.mark.parametrize("name", [*CALCULATED_GRAPHS, MODEL])
+@pytest.mark.parametrize(
+    ("name", "how"), [(MODEL, "4096"), *((name, how) for name in CALCULATED_GRAPHS for how in ("4096", "large batch"))]
+)
 def test_the_compute_buffer_in_llama_cpp(llama_cpp: Path, tmp_path: Path, name: str, how: str) -> None:
     path = llama_cpp / MODEL if name == MODEL else write_sparse(SHAPES[name], tmp_path / "tiny.gguf", VOCABULARY)
     arguments, options, context, parallel = LOADS[how]
@@ -136,7 +139,7 @@ def test_the_compute_buffer_in_llama_cpp(llama_cpp: Path, tmp_path: Path, name: 
     graph = GraphOptions(batch=batch, outputs=parallel, flash_attention=True)
     more = float(printed) * MEBIBYTE - compute_bytes(metadata, rules(metadata), cache, graph)
     row = 4 * batch * metadata.embedding_length
-    assert 0 <= more <= HOST_ROWS * row
+    assert -ROUNDING_BYTES <= more <= HOST_ROWS * row
 
 
 def test_an_encoder_in_llama_cpp_has_no_cache(llama_cpp: Path, tmp_path: Path) -> None:
