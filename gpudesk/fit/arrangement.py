@@ -17,9 +17,9 @@ from gpudesk.fit.filling import RANK, Arranged, State, margin_of
 from gpudesk.fit.placement import NOTHING
 from gpudesk.fit.values import CardBudget, EngineProfile, Estimate, FreeEntry, LoadOptions, Verdict, Wanted
 
-SEARCH_NODES = 150
+SEARCH_NODES = 80
 """How many partial arrangements are looked at before the best so far is taken."""
-SPLITS_TRIED = 12
+SPLITS_TRIED = 6
 _BOUNDLESS = 1 << 60
 
 
@@ -202,7 +202,7 @@ class Arranger:
         for entry in self._entries:
             state.put_entry(entry)
         search.descend(0, state, {})
-        if RANK[search.best.verdict] > RANK[Verdict.TIGHT]:
+        if search.best.verdict is not Verdict.FITS:
             search.allow_splits()
             search.descend(0, state, {})
         return search.best
