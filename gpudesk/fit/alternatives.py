@@ -305,7 +305,7 @@ def _swap(planner: Planner, wanted: Sequence[Wanted], arranged: Arranged) -> Alt
             seconds = max(swap_seconds(file_bytes(wanted[at].metadata)) for at in turns)
             largest = max(results, key=lambda result: result.total_bytes)
             return Alternative(
-                "swap", f"{names} one at a time, about {seconds:.0f} s for each change", verdict,
+                "swap", f"{names} one at a time", verdict,
                 largest.total_bytes, min(result.free_bytes for result in results), seconds,
                 wanted=tuple(wanted[at] for at in sorted((turns[0], *staying))),
             )  # fmt: skip

@@ -126,8 +126,13 @@ def _notes(
 
 
 def _why(step: Step, profile: EngineProfile, cards: int) -> str:
-    if len(step.residents) + len(step.evicted) > max_loaded(profile, cards):
-        return f"it keeps at most {max_loaded(profile, cards)} models loaded"
-    if profile.era is not Era.LLAMA_SERVER:
-        return "by its own estimate they do not fit together"
-    return f"it predicts {gibibytes(step.predicted_bytes)} for it and allows itself 80 % of what it believes to be free"
+    """Say which rule makes them go: the count, the memory, or first one and then the other."""
+    too_many = len(step.residents) + len(step.evicted) - max_loaded(profile, cards)
+    count = f"it keeps at most {max_loaded(profile, cards)} models loaded"
+    if too_many >= len(step.evicted):
+        return count
+    memory = "by its own estimate they do not fit together"
+    if profile.era is Era.LLAMA_SERVER:
+        predicted = gibibytes(step.predicted_bytes)
+        memory = f"it predicts {predicted} for it and allows itself 80 % of what it believes to be free"
+    return f"{count}, and {memory}" if too_many > 0 else memory

@@ -272,6 +272,16 @@ def test_evictions_repeat_until_it_fits() -> None:
     assert told.would_evict == ("a", "b")
 
 
+def test_count_and_memory_are_told_apart() -> None:
+    there = [resident("a", 8, 60), resident("b", 8, 300), resident("c", 4, None)]
+    told = forecast([wanted("qwen3:14b", context_length=8192)], E3, [card(24, free=3)], residents=there)
+    note = next(note for note in told.notes if "will evict a, b" in note)
+    assert "at most 3 models" in note
+    assert "80 %" in note
+    less = forecast([wanted("qwen3:14b", context_length=8192)], E3, [card(24, free=3)], residents=there[1:])
+    assert not any("at most 3 models" in note for note in less.notes)
+
+
 def test_a_pinned_victim_is_named_as_such() -> None:
     there = [resident("chat", 20, None, pinned=True)]
     told = forecast([wanted("qwen3:14b", context_length=8192)], E3, [card(24, free=3)], residents=there)
