@@ -67,113 +67,24 @@ ALIASES = {
 }
 """Other names for the same thing: Ollama's own conversions and spellings of configurations."""
 
-ENCODERS = frozenset(
-    [
-        "bert",
-        "nomic-bert",
-        "nomic-bert-moe",
-        "jina-bert-v2",
-        "jina-bert-v3",
-        "modern-bert",
-        "neo-bert",
-        "eurobert",
-        "gemma-embedding",
-        "t5encoder",
-        "lfm2-encoder",
-    ]
+
+def _names(*lines: str) -> frozenset[str]:
+    return frozenset(word for line in lines for word in line.split())
+
+
+ENCODERS = _names(
+    "bert nomic-bert nomic-bert-moe jina-bert-v2 jina-bert-v3 modern-bert neo-bert eurobert",
+    "gemma-embedding t5encoder lfm2-encoder",
 )
-DECODERS = frozenset(
-    [
-        "llama",
-        "llama4",
-        "mllama",
-        "mistral",
-        "mistral3",
-        "mistral4",
-        "mixtral",
-        "qwen",
-        "qwen2",
-        "qwen2moe",
-        "qwen2vl",
-        "qwen3",
-        "qwen3moe",
-        "qwen3vl",
-        "qwen3vlmoe",
-        "qwen3next",
-        "qwen35",
-        "qwen35moe",
-        "gemma",
-        "gemma2",
-        "gemma3",
-        "gemma3n",
-        "gemma4",
-        "phi2",
-        "phi3",
-        "phimoe",
-        "granite",
-        "granitemoe",
-        "granitehybrid",
-        "deepseek",
-        "deepseek2",
-        "gpt-oss",
-        "glm4",
-        "glm4moe",
-        "chatglm",
-        "command-r",
-        "cohere2",
-        "starcoder",
-        "starcoder2",
-        "gpt2",
-        "gptj",
-        "gptneox",
-        "falcon",
-        "falcon-h1",
-        "mamba",
-        "mamba2",
-        "jamba",
-        "olmo",
-        "olmo2",
-        "olmoe",
-        "exaone",
-        "exaone4",
-        "internlm2",
-        "minicpm",
-        "minicpm3",
-        "stablelm",
-        "smollm3",
-        "smallthinker",
-        "nemotron",
-        "nemotron_h",
-        "nemotron_h_moe",
-        "lfm2",
-        "lfm2moe",
-        "kimi-linear",
-        "ernie4_5",
-        "ernie4_5-moe",
-        "hunyuan-moe",
-        "hunyuan-dense",
-        "seed_oss",
-        "dots1",
-        "bailingmoe",
-        "bailingmoe2",
-        "arcee",
-        "apertus",
-        "plamo2",
-        "rwkv6",
-        "rwkv7",
-        "bloom",
-        "mpt",
-        "baichuan",
-        "orion",
-        "xverse",
-        "dbrx",
-        "grok",
-        "minimax-m2",
-        "solar",
-        "deci",
-        "openelm",
-        "codeshell",
-    ]
+DECODERS = _names(
+    "llama llama4 mllama mistral mistral3 mistral4 mixtral qwen qwen2 qwen2moe qwen2vl qwen3 qwen3moe",
+    "qwen3vl qwen3vlmoe qwen3next qwen35 qwen35moe gemma gemma2 gemma3 gemma3n gemma4 phi2 phi3",
+    "phimoe granite granitemoe granitehybrid deepseek deepseek2 gpt-oss glm4 glm4moe chatglm",
+    "command-r cohere2 starcoder starcoder2 gpt2 gptj gptneox falcon falcon-h1 mamba mamba2 jamba",
+    "olmo olmo2 olmoe exaone exaone4 internlm2 minicpm minicpm3 stablelm smollm3 smallthinker",
+    "nemotron nemotron_h nemotron_h_moe lfm2 lfm2moe kimi-linear ernie4_5 ernie4_5-moe hunyuan-moe",
+    "hunyuan-dense seed_oss dots1 bailingmoe bailingmoe2 arcee apertus plamo2 rwkv6 rwkv7 bloom mpt",
+    "baichuan orion xverse dbrx grok minimax-m2 solar deci openelm codeshell",
 )
 
 PERIODS: dict[str, int] = {
@@ -190,64 +101,19 @@ PERIODS: dict[str, int] = {
 }
 """Of `p` layers the last sees everything, the others the window, where the header has no pattern of its own."""
 
-WITHOUT_WINDOW = frozenset(
-    [
-        "phi3",
-        "phimoe",
-        "phi4",
-        "qwen2",
-        "qwen2moe",
-        "qwen2vl",
-        "qwen3",
-        "qwen3moe",
-        "llama",
-        "mistral",
-        "mistral3",
-        "starcoder2",
-    ]
+WITHOUT_WINDOW = _names(
+    "phi3 phimoe phi4 qwen2 qwen2moe qwen2vl qwen3 qwen3moe llama mistral mistral3 starcoder2",
 )
 """The header may name a window that llama.cpp does not use (`LLAMA_SWA_TYPE_NONE`)."""
 
 DEFAULT_WINDOWS = {"llama4": 8192, "gemma2": 4096, "cohere2": 4096}
 
-ONE_SLOT = frozenset(
-    [
-        "mllama",
-        "qwen3vl",
-        "qwen3vlmoe",
-        "qwen35",
-        "qwen35moe",
-        "qwen3next",
-        "lfm2",
-        "lfm2moe",
-        "nemotron_h",
-        "nemotron_h_moe",
-    ]
+ONE_SLOT = _names(
+    "mllama qwen3vl qwen3vlmoe qwen35 qwen35moe qwen3next lfm2 lfm2moe nemotron_h nemotron_h_moe",
 )
-OLLAMA_ENGINE = frozenset(
-    [
-        "gemma3",
-        "gemma3n",
-        "gemma4",
-        "gpt-oss",
-        "llama4",
-        "mllama",
-        "mistral3",
-        "qwen2vl",
-        "qwen3vl",
-        "qwen3vlmoe",
-        "qwen3next",
-        "qwen35",
-        "qwen35moe",
-        "gemma-embedding",
-        "glm4moelite",
-        "olmo3",
-        "lfm2",
-        "lfm2moe",
-        "nemotron_h",
-        "nemotron_h_moe",
-        "deepseekocr",
-    ]
+OLLAMA_ENGINE = _names(
+    "gemma3 gemma3n gemma4 gpt-oss llama4 mllama mistral3 qwen2vl qwen3vl qwen3vlmoe qwen3next qwen35",
+    "qwen35moe gemma-embedding glm4moelite olmo3 lfm2 lfm2moe nemotron_h nemotron_h_moe deepseekocr",
 )
 DELTA_NETS = frozenset({"qwen3next", "qwen35", "qwen35moe"})
 FULLY_RECURRENT = frozenset({"mamba", "mamba2", "rwkv6", "rwkv7", "rwkv6qwen2", "arwkv7"})

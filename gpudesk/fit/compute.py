@@ -21,7 +21,7 @@ PLAIN_FEED_FORWARD = frozenset(
 )
 POST_NORMS = frozenset(["gemma2", "gemma3", "gemma3n", "gemma4", "glm4", "olmo2", "exaone4", "gemma-embedding"])
 SCALED_INPUT = frozenset(
-    [
+    (
         "gemma",
         "gemma2",
         "gemma3",
@@ -32,7 +32,7 @@ SCALED_INPUT = frozenset(
         "granitemoe",
         "granitehybrid",
         "minicpm",
-    ]
+    )
 )
 READ_AS_IS = "f16"
 """The only type of cache CUDA's attention for batches reads without a copy."""

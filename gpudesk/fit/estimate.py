@@ -99,7 +99,7 @@ def estimate(
     cache = _cache(prepared, load, profile)
     compute = _compute(prepared, cache, load, profile)
     overheads = tuple(overhead(profile, card) for card in cards)
-    burden = _burden(prepared, load, profile, cards, cache, compute, tuple(each[1] for each in overheads))
+    burden = _burden(prepared, load, profile, cache, compute, tuple(each[1] for each in overheads))
     placement = place(
         burden,
         cards,
@@ -209,7 +209,6 @@ def _burden(
     prepared: Prepared,
     load: Load,
     profile: EngineProfile,
-    cards: Sequence[CardBudget],
     cache: KvLayout,
     compute: int,
     overheads: tuple[int, ...],
@@ -221,7 +220,7 @@ def _burden(
         kv=cache.layers,
         compute_bytes=compute,
         overhead_bytes=overheads,
-        first_card=_beside(prepared, load, profile, cards),
+        first_card=_beside(prepared, load, profile),
         host_bytes=layout.host_bytes,
         experts=layout.experts,
         # Weights of a layer on the host are copied to the card for every batch (`offload_op`).
@@ -229,7 +228,7 @@ def _burden(
     )
 
 
-def _beside(prepared: Prepared, load: Load, profile: EngineProfile, cards: Sequence[CardBudget]) -> Parts:
+def _beside(prepared: Prepared, load: Load, profile: EngineProfile) -> Parts:
     """Return what lies whole on the first used card: projector, adapters, draft model."""
     seeing = projector.projector(prepared.metadata, profile.era)
     adapters = adapter_bytes(load.options.lora)

@@ -150,9 +150,11 @@ def _sliding_cells(
     if not shape.ollama_engine:
         return full
     memory = GPT_OSS_MEMORY if shape.name == "gpt-oss" else window
-    if parallel > 1:
+    later = era is Era.LAYOUT
+    if later and parallel > 1:
+        # One more, so that a stop token that follows can be jumped back over.
         memory = max(memory, window + 1)
-    return full if memory >= cells else min(full, padded(parallel * memory + batch))
+    return full if memory >= cells else min(full, padded(parallel * memory + batch, CELL_PADDING if later else 32))
 
 
 def _states(shape: ArchitectureRules, options: LoadOptions, era: Era) -> int:
