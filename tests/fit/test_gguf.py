@@ -376,3 +376,9 @@ def test_split_numbers_that_make_no_sense(keys: dict[str, object]) -> None:
 def test_one_part_of_a_split_model() -> None:
     found = read(header({"split.count": Typed(UINT16, 3), "split.no": Typed(UINT16, 1)}))
     assert (found.split_count, found.split_index) == (3, 1)
+
+
+def test_texts_of_all_lists_together_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "MOST_STRINGS", 10)
+    content = header({"first": ["a"] * 6, "second": ["b"] * 4, "third": ["c"]})
+    assert refused(content).field == "third"
