@@ -16,6 +16,8 @@ from gpudesk.fit.values import Alternative, Estimate, ServerForecast, Verdict, W
 
 SMALLER_MODELS = 3
 """How many smaller models are tried per plan."""
+TURNS_MOST = 4
+"""More models than this do not take turns in one place."""
 LEAST_CONTEXT = 2048
 """A shorter context than this is no help."""
 _LONG_CACHE_TYPES = frozenset(("f16", "bf16", "f32"))
@@ -293,7 +295,7 @@ def _swap(planner: Planner, wanted: Sequence[Wanted], arranged: Arranged) -> Alt
     if len(wanted) < 2 or arranged.verdict is Verdict.FITS:
         return None
     order = sorted(range(len(wanted)), key=lambda at: -file_bytes(wanted[at].metadata))
-    for taking_turns in range(2, len(wanted) + 1):
+    for taking_turns in range(2, min(TURNS_MOST, len(wanted)) + 1):
         turns, staying = order[:taking_turns], order[taking_turns:]
         results = []
         for turn in turns:
