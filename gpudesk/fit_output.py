@@ -266,9 +266,9 @@ def _server(plan: Plan, engine: str, style: Style) -> list[str]:
     """Say what the engine will do by itself."""
     server = plan.server
     words = []
-    if server.would_evict:
+    if server.would_evict and not any(" evict " in note for note in server.notes):
         words.append(f"evict {', '.join(server.would_evict)} first")
-    if server.spills:
+    if server.spills and not any(" on the CPU" in note for note in server.notes):
         words.append("put some layers on the CPU")
     settings = [
         f"{value} {word}"

@@ -18,7 +18,8 @@ from gpudesk.config import Settings
 from gpudesk.domain.model import InstalledModel
 from gpudesk.errors import ExitCode, SourceError, UsageError
 from gpudesk.fit.metadata import Tensor
-from gpudesk.fit.values import EngineProfile
+from gpudesk.fit.plan import plan
+from gpudesk.fit.values import EngineProfile, Wanted
 from gpudesk.fit_output import FIELDS
 from gpudesk.planner_values import AskedModel
 from gpudesk.sources.model_metadata import FoundModel, read_file
@@ -235,15 +236,10 @@ class TestMeasuredPoints:
         assert "set aside" in capsys.readouterr().err
 
 
-@pytest.fixture(scope="module")
-def demo() -> Iterator[Means]:
-    """The simulated workstation, which stays up for all questions."""
-    station = open_workstation(Settings(), demo="coding")
-    from dataclasses import replace
-
-    stays = replace(station, close=lambda: None)
-    yield planning_means(lambda: stays, Settings(), demo=True)
-    station.close()
+@pytest.fixture
+def demo() -> Means:
+    """The simulated workstation, new for each question."""
+    return planning_means(lambda: open_workstation(Settings(), demo="coding"), Settings(), demo=True)
 
 
 class TestDemo:
@@ -274,12 +270,20 @@ class TestDemo:
             answered(FitRequest((AskedModel("gpt-oss:120b-cloud"),)), demo)
 
     def test_every_installed_model_can_be_planned(self, demo: Means) -> None:
-        with demo.opened(FitRequest(())) as (_, desk):
+        request = FitRequest((), cards=("RTX 4090",))
+        with demo.opened(request) as (station, desk):
             assert desk is not None
-            names = [model.name for model in desk.installed if model.remote_host is None]
-        for name in names:
-            _, content = answered(FitRequest((AskedModel(name),), cards=("RTX 4090",), as_json=True), demo)
-            assert content["total_bytes"] > 0
+            source = demo.metadata(station)
+            found, failures = source.find_all(desk.installed)
+            source.close()
+        assert failures == ()
+        assert len(found) > 35
+        situation = fit.situation_of(request, demo, desk)
+        for each in found:
+            options = load_options(request, AskedModel(each.name), each, situation.profile)
+            made = plan([Wanted(each.name, each.metadata, options)], situation.cards, situation.profile)
+            assert made.total_bytes > 0, each.name
+            assert made.models[0].low_bytes <= made.models[0].parts.total_bytes <= made.models[0].high_bytes
 
 
 def test_options_are_those_typed_then_the_modelfile_s_then_the_engine_s(model_file: Path) -> None:
