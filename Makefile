@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 LOCKS  := packaging/locks
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run check test bench lock pictures clean help
+.PHONY: run check test bench fit-report lock pictures clean help
 
 help:  ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,9 @@ test: $(VENV)/test.stamp  ## everything: check, then every test, real engines in
 bench: $(VENV)/test.stamp  ## time, processor share and memory beside nvitop and ollama-mtop
 	$(BIN)/python -m compileall -q gpudesk
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+fit-report: $(VENV)/test.stamp  ## the fit against every measured case, beside other answers
+	@$(BIN)/python -m tests.fit.report
 
 pictures: $(VENV)/test.stamp  ## draw the pictures in assets/ anew from the simulated workstation
 	$(BIN)/python -m tests.pictures
