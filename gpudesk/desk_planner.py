@@ -120,7 +120,13 @@ class DeskPlanner:
         return PlannableModel(found.name, found.metadata, options, found.blob_digest, found.notes)
 
     def plan(
-        self, wanted: Sequence[Wanted], ground: Ground, *, leaving: Sequence[str] = (), installed: Sequence[Wanted] = ()
+        self,
+        wanted: Sequence[Wanted],
+        ground: Ground,
+        *,
+        leaving: Sequence[str] = (),
+        installed: Sequence[Wanted] = (),
+        alternatives: bool = True,
     ) -> Plan:
         """Plan these models; what leaves counts as free."""
         from gpudesk.fit.plan import plan
@@ -137,7 +143,15 @@ class DeskPlanner:
             for position, card in enumerate(ground.cards)
         )
         staying = [resident for resident in ground.residents if resident.name not in leaving]
-        return plan(wanted, cards, ground.profile, residents=staying, calibration=self._points(), installed=installed)
+        return plan(
+            wanted,
+            cards,
+            ground.profile,
+            residents=staying,
+            calibration=self._points(),
+            installed=installed,
+            alternatives=alternatives,
+        )
 
     def _points(self) -> Calibration | None:
         """Return the measured points; read again when the store changed."""

@@ -33,11 +33,11 @@ class Scope(StrEnum):
 _OVERLAPS = {
     Scope.EVERYWHERE: frozenset(Scope),
     Scope.DESK: frozenset({Scope.EVERYWHERE, Scope.DESK, Scope.PANELS, Scope.LIST}),
-    Scope.PANELS: frozenset(Scope),
+    Scope.PANELS: frozenset(Scope) - {Scope.DETAIL},
     Scope.LIST: frozenset(Scope) - {Scope.DETAIL},
     Scope.PLANNER: frozenset(Scope) - {Scope.DESK},
     Scope.CHOICES: frozenset(Scope) - {Scope.DESK, Scope.DETAIL},
-    Scope.DETAIL: frozenset({Scope.EVERYWHERE, Scope.PANELS, Scope.PLANNER, Scope.DETAIL}),
+    Scope.DETAIL: frozenset({Scope.EVERYWHERE, Scope.PLANNER, Scope.DETAIL}),
 }
 """Scopes that are active at the same time, in which one key cannot mean two things."""
 

@@ -73,7 +73,13 @@ class Planning(Protocol):
         ...
 
     def plan(
-        self, wanted: Sequence[Wanted], ground: Ground, *, leaving: Sequence[str] = (), installed: Sequence[Wanted] = ()
+        self,
+        wanted: Sequence[Wanted],
+        ground: Ground,
+        *,
+        leaving: Sequence[str] = (),
+        installed: Sequence[Wanted] = (),
+        alternatives: bool = True,
     ) -> Plan:
         """Plan these models.
 
@@ -82,6 +88,7 @@ class Planning(Protocol):
             ground: cards, engine and what is loaded.
             leaving: names of loaded models that shall not stay; their memory counts as free.
             installed: other quantizations that may be offered instead.
+            alternatives: whether changes that would help are looked for, which takes most of the time.
         """
         ...
 

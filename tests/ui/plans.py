@@ -118,14 +118,20 @@ class HandMade:
         return PlannableModel(path.rsplit("/", 1)[-1], metadata(5.0))
 
     def plan(
-        self, wanted: Sequence[Wanted], ground: Ground, *, leaving: Sequence[str] = (), installed: Sequence[Wanted] = ()
+        self,
+        wanted: Sequence[Wanted],
+        ground: Ground,
+        *,
+        leaving: Sequence[str] = (),
+        installed: Sequence[Wanted] = (),
+        alternatives: bool = True,
     ) -> Plan:
         self.may_plan.wait(10)
         self.questions.append(tuple(wanted))
         self.left.append(tuple(leaving))
         freed = [each for each in ground.residents if each.name in leaving or each.name in {one.name for one in wanted}]
         available = sum(card.available_bytes for card in ground.cards) + sum(each.memory_bytes for each in freed)
-        return self.made(tuple(wanted), ground, available, alternatives=True)
+        return self.made(tuple(wanted), ground, available, alternatives=alternatives)
 
     def made(self, wanted: tuple[Wanted, ...], ground: Ground, available: int, *, alternatives: bool) -> Plan:
         """Put everything on the first card; what is too much stays on the CPU."""

@@ -217,7 +217,7 @@ def test_every_key_of_the_registry_is_bound_with_id_and_tooltip() -> None:
         async with showing(one_card()) as shown:
             bound = {active.binding.id: active for active in shown.app.screen.active_bindings.values()}
             for action in BINDINGS:
-                if action.scope is Scope.DETAIL:
+                if action.scope in (Scope.DETAIL, Scope.PLANNER, Scope.CHOICES):
                     continue
                 assert action.id in bound, action.id
                 assert bound[action.id].tooltip == action.help

@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from gpudesk.config import Settings
 from gpudesk.domain.desk import Desk
 from gpudesk.fit.values import Plan, Verdict
+from gpudesk.keymap import BINDINGS, Scope
 from gpudesk.ui.planner.board import Board
 from gpudesk.ui.planner.handover import HandoverScreen
 from gpudesk.ui.planner.screen import PlannerScreen
@@ -29,6 +30,12 @@ SETTINGS = Settings(reserve_bytes=GIB, reduced_motion=True)
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:
     asyncio.run(scenario)
+
+
+async def press(shown: Shown, *keys: str) -> None:
+    """Press keys and wait for the whole plan."""
+    await shown.press(*keys)
+    await until(shown, lambda: settled(board_of(shown)), "settled")
 
 
 async def until(shown: Shown, condition: Callable[[], bool], what: str) -> None:
@@ -61,10 +68,10 @@ async def planning(
 
 
 def settled(board: Board) -> bool:
-    ready = not board.headers.reading.going_on
-    return ready and (
-        board.plan is not None or not board.ground.cards or not any(c.chosen and c.plannable for c in board.choices)
-    )
+    """Every header is read and the whole plan is made, if there is anything to plan."""
+    readable = any(each.chosen and each.installed is not None and each.failure is None for each in board.choices)
+    planned = board.plan is not None and not board.partial
+    return not board.headers.reading.going_on and (planned or not board.ground.cards or not readable)
 
 
 def test_f_opens_it_with_what_is_loaded_and_escape_goes_back() -> None:
@@ -81,11 +88,11 @@ def test_f_opens_it_with_what_is_loaded_and_escape_goes_back() -> None:
 def test_space_and_enter_add_and_take_out() -> None:
     async def scenario() -> None:
         async with planning(one_card(), COMFORTABLE) as (shown, planner):
-            await shown.press("down", "down", "down", "space")
+            await press(shown, "down", "down", "down", "space")
             added = board_of(shown).choices[3].name
             assert planner.questions[-1][-1].name == added
             assert "comes" in shown.text()
-            await shown.press("home", "enter")
+            await press(shown, "home", "enter")
             assert CHAT.name not in [one.name for one in planner.questions[-1]]
             assert planner.left[-1] == (CHAT.name,)
             assert "goes" in shown.text()
@@ -104,12 +111,12 @@ def test_context_slots_and_kv_type_follow_their_keys() -> None:
                 (("v",), "kv_cache_type_k", "q4_0"),
                 (("V",), "kv_cache_type_v", "q8_0"),
             ):
-                await shown.press(*keys)
+                await press(shown, *keys)
                 assert getattr(planner.questions[-1][0].options, name) == expected, keys
             assert "reloads" in shown.text()
             for _ in range(6):
-                await shown.press("backspace")
-            await shown.press("backspace")
+                await press(shown, "backspace")
+            await press(shown, "backspace")
             assert planner.questions[-1][0].options.parallel == CHAT.parallel
             assert planner.questions[-1][0].options.context_length == CHAT.context_length
 
@@ -123,12 +130,12 @@ def test_every_alternative_is_one_key_away() -> None:
             assert board.plan is not None
             wanted = board.plan.alternatives[1]
             assert wanted.key == "context:4096"
-            await shown.press("2")
+            await press(shown, "2")
             assert tuple(planner.questions[-1]) == wanted.wanted
             assert board.plan.total_bytes == wanted.total_bytes
-            await shown.press("9")
+            await press(shown, "9")
             assert board.plan.total_bytes == wanted.total_bytes
-            await shown.press("backspace")
+            await press(shown, "backspace")
             assert planner.questions[-1][0].options.context_length == CHAT.context_length
 
     run(scenario())
@@ -159,7 +166,7 @@ def test_without_a_door_the_plan_is_shown_as_text() -> None:
             assert isinstance(shown.app.screen, HandoverScreen)
             assert f"gpudesk fit {CHAT.name}@16384" in shown.text()
             await shown.press("escape")
-            assert isinstance(shown.app.screen, PlannerScreen)
+            assert len(shown.app.screen_stack) == 2
 
     run(scenario())
 
@@ -230,7 +237,7 @@ def test_the_list_is_filtered_and_escape_goes_back_step_by_step() -> None:
             assert "phi4:14b" in shown.text()
             assert "mistral" not in shown.text()
             await shown.press("escape")
-            assert isinstance(shown.app.screen, PlannerScreen)
+            assert len(shown.app.screen_stack) == 2
             assert "mistral" in shown.text()
             await shown.press("escape")
             assert isinstance(shown.app.screen, DeskScreen)
@@ -261,6 +268,32 @@ def test_the_mouse_chooses() -> None:
             await shown.pilot.click("#choices", offset=(3, 5))
             await shown.pilot.pause()
             assert board_of(shown).choices[3].chosen is not before
+
+    run(scenario())
+
+
+def test_every_key_of_the_planner_is_bound_with_id_and_tooltip() -> None:
+    async def scenario() -> None:
+        async with planning(one_card()) as (shown, _):
+            bound = {active.binding.id: active for active in shown.app.screen.active_bindings.values()}
+            for action in BINDINGS:
+                if action.scope in (Scope.DETAIL, Scope.DESK) or action.id == "details":
+                    continue
+                assert action.id in bound, action.id
+                assert bound[action.id].tooltip == action.help
+
+    run(scenario())
+
+
+def test_the_palette_offers_what_makes_sense_here() -> None:
+    async def scenario() -> None:
+        async with planning(one_card()) as (shown, _):
+            titles = {command.title for command in shown.app.get_system_commands(shown.app.screen)}
+            assert {"Make it so", "Card", "File", "Filter"} <= titles
+            assert not {"Installed", "Events", "Fit"} & titles
+            on_desk = {command.title for command in shown.app.get_system_commands(shown.desk)}
+            assert "Fit" in on_desk
+            assert "Make it so" not in on_desk
 
     run(scenario())
 
@@ -378,4 +411,32 @@ def test_a_formula_that_fails_is_an_answer() -> None:
     assert told[0].plan is None
     assert told[0].problem is not None
     assert "no layers" in told[0].problem
+    thinking.stop()
+
+
+def test_the_verdict_does_not_wait_for_alternatives() -> None:
+    told: list[Answer] = []
+    whole = threading.Event()
+
+    def tell(answer: Answer) -> None:
+        told.append(answer)
+        if not answer.partial:
+            whole.set()
+
+    def slow() -> Plan:
+        time.sleep(0.05)
+        return plan_numbered(1)
+
+    thinking = Thinking(tell)
+    assert thinking.ask(slow, lambda: plan_numbered(2)) is None
+    assert whole.wait(5)
+    assert [(answer.partial, answer.plan and answer.plan.total_bytes) for answer in told] == [(True, 2), (False, 1)]
+    whole.clear()
+    at_once = thinking.ask(slow, lambda: plan_numbered(3))
+    assert at_once is not None
+    assert at_once.partial
+    assert at_once.plan is not None
+    assert at_once.plan.total_bytes == 3
+    assert whole.wait(5)
+    assert told[-1].sequence == at_once.sequence
     thinking.stop()

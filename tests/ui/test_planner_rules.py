@@ -135,7 +135,7 @@ def test_slots_and_kv_types_go_around() -> None:
 
 
 def test_an_alternative_is_taken_as_the_planner_described_it() -> None:
-    choices, _, planner, ground = everyday("gemma3:4b")
+    choices, _, _, _ = everyday("gemma3:4b")
     wanted = [each.wanted for each in chosen(choices)]
     without_coder = tuple(one for one in wanted if one.name != CODER.name)
     shorter = replace(without_coder[0], options=replace(without_coder[0].options, context_length=4096, parallel=1))

@@ -10,6 +10,7 @@ import pytest
 from gpudesk.config import Settings
 from gpudesk.ui.app import GpudeskApp
 from tests.ui.desks import ALL_DESKS, GIB, seeded
+from tests.ui.plans import HandMade
 
 SETTINGS = Settings(reserve_bytes=GIB, reduced_motion=True)
 
@@ -54,3 +55,39 @@ def test_the_screen_looks_as_it_did(
 def test_the_light_theme_looks_as_it_did(snap_compare: Callable[..., bool]) -> None:
     app = GpudeskApp(seeded(ALL_DESKS["one_card"]()), Settings(theme="gpudesk-light", reserve_bytes=GIB))
     assert snap_compare(app, terminal_size=(120, 40))
+
+
+async def _open_planner(pilot: Any, keys: tuple[str, ...]) -> None:
+    """Open the planner, wait until everything is read and planned, and press keys."""
+    await pilot.pause()
+    await pilot.press("f")
+    for _ in range(500):
+        board = pilot.app.screen.board
+        if not board.headers.reading.going_on and (
+            (board.plan is not None and not board.partial) or not board.ground.cards
+        ):
+            break
+        await pilot.pause(0.01)
+    await pilot.pause()
+    await pilot.press(*keys)
+    await pilot.pause()
+
+
+PLANS = [
+    ("one_card", (80, 24), ()),
+    ("one_card", (120, 40), ("down", "down", "down", "down", "space")),
+    ("two_cards", (200, 60), ("down", "space")),
+    ("driver_missing", (80, 24), ()),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("state", PLANS, ids=named)
+def test_the_planner_looks_as_it_did(
+    snap_compare: Callable[..., bool], state: tuple[str, tuple[int, int], tuple[str, ...]]
+) -> None:
+    name, size, keys = state
+    planner = HandMade()
+    planner.evicts = ("nomic-embed-text:latest",)
+    app = GpudeskApp(seeded(ALL_DESKS[name]()), SETTINGS, planning=planner)
+    assert snap_compare(app, terminal_size=size, run_before=lambda pilot: _open_planner(pilot, keys))

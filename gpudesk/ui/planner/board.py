@@ -45,6 +45,8 @@ class Board:
         self.ground = Ground()
         self.seconds: float | None = None
         """What the newest plan took to make."""
+        self.partial = False
+        """Alternatives are still looked for."""
         self.thinking = Thinking(answered)
         self.headers = Headers(planning, read)
         self._described: Ground | None = None
@@ -116,6 +118,7 @@ class Board:
         if answer.sequence != self.thinking.sequence:
             return
         self.plan, self.problem, self.seconds = answer.plan, answer.problem, answer.seconds
+        self.partial = answer.partial
         self._place_estimates()
 
     def add_file(self, model: PlannableModel) -> None:
@@ -141,7 +144,10 @@ class Board:
             self._place_estimates()
             return
         wanted, others = tuple(each.wanted for each in models), self._others(models)
-        answer = self.thinking.ask(lambda: self._planning.plan(wanted, ground, leaving=away, installed=others))
+        answer = self.thinking.ask(
+            lambda: self._planning.plan(wanted, ground, leaving=away, installed=others),
+            lambda: self._planning.plan(wanted, ground, leaving=away, alternatives=False),
+        )
         if answer is not None:
             self.take(answer)
 

@@ -1,7 +1,8 @@
 """Plans beside the screen's thread, the newest question only.
 
-Small plans are made at once, at the key press; where the last one took longer than the screen should wait, the next
-is made in a thread of its own, and questions that were overtaken meanwhile are never asked (issue 3 section 5).
+Small plans are made at once, at the key press. Where the last one took longer than the screen should wait, only its
+quick part (the verdict, without alternatives) is made at once, the whole in a thread of its own; questions that were
+overtaken meanwhile are never asked (issue 3 section 5).
 """
 
 from __future__ import annotations
@@ -29,6 +30,11 @@ class Answer:
     plan: Plan | None
     problem: str | None
     seconds: float
+    partial: bool = False
+    """The quick part; the whole follows."""
+
+
+Question = Callable[[], "Plan"]
 
 
 class Thinking:
@@ -44,7 +50,8 @@ class Thinking:
         self._sequence = 0
         self._last_seconds: float | None = None
         self._lock = threading.Condition()
-        self._waiting: tuple[int, Callable[[], Plan]] | None = None
+        self._last_quick_seconds: float | None = None
+        self._waiting: tuple[int, Question, Question | None] | None = None
         self._thread: threading.Thread | None = None
         self._stopped = False
 
@@ -53,19 +60,26 @@ class Thinking:
         """Number of the newest question; answers to older ones are not shown."""
         return self._sequence
 
-    def ask(self, question: Callable[[], Plan]) -> Answer | None:
-        """Answer at once where that is quick, otherwise later through `tell`."""
+    def ask(self, question: Question, quick: Question | None = None) -> Answer | None:
+        """Answer at once where that is quick, otherwise later through `tell`.
+
+        Args:
+            question: makes the plan.
+            quick: makes the part of it that should not be waited for.
+        """
         self._sequence += 1
         if self._last_seconds is not None and self._last_seconds <= AT_ONCE_SECONDS:
             with self._lock:
                 self._waiting = None
             return self._answer(self._sequence, question)
         with self._lock:
-            self._waiting = (self._sequence, question)
+            self._waiting = (self._sequence, question, quick)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="gpudesk plan", daemon=True)
                 self._thread.start()
             self._lock.notify()
+        if quick is not None and self._is_quick():
+            return self._answer(self._sequence, quick, partial=True)
         return None
 
     def drop(self) -> None:
@@ -88,13 +102,19 @@ class Thinking:
                     self._lock.wait()
                 if self._waiting is None:
                     return
-                sequence, question = self._waiting
+                sequence, question, quick = self._waiting
                 self._waiting = None
+            if quick is not None and not self._is_quick():
+                self._tell(self._answer(sequence, quick, partial=True))
             answer = self._answer(sequence, question)
             if not self._stopped:
                 self._tell(answer)
 
-    def _answer(self, sequence: int, question: Callable[[], Plan]) -> Answer:
+    def _is_quick(self) -> bool:
+        """Tell whether the quick part was made at once."""
+        return self._last_quick_seconds is not None and self._last_quick_seconds <= AT_ONCE_SECONDS
+
+    def _answer(self, sequence: int, question: Question, *, partial: bool = False) -> Answer:
         start = perf_counter()
         plan, problem = None, None
         try:
@@ -104,6 +124,8 @@ class Thinking:
         except Exception as error:  # noqa: BLE001 - a wrong formula must not take the screen down with it
             problem = f"this cannot be planned: {type(error).__name__}: {error}"
         seconds = perf_counter() - start
-        # The first one also pays for loading the formulas.
-        self._last_seconds = seconds
-        return Answer(sequence, plan, problem, seconds)
+        if partial:
+            self._last_quick_seconds = seconds
+        else:
+            self._last_seconds = seconds
+        return Answer(sequence, plan, problem, seconds, partial)

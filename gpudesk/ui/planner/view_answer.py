@@ -89,6 +89,8 @@ def answer_lines(
     width: int,
     problem: str | None = None,
     selected: str | None = None,
+    *,
+    partial: bool = False,
 ) -> list[Line]:
     """Return everything there is to say, most important first.
 
@@ -100,6 +102,7 @@ def answer_lines(
         width: cells.
         problem: why there is no plan.
         selected: name of the model under the cursor, whose parts come first.
+        partial: alternatives are still looked for.
     """
     lines: list[Line] = []
     if reading.going_on:
@@ -120,7 +123,7 @@ def answer_lines(
     lines += paragraphs(spilled_paragraphs(plan, width), width, mark="◐", role="warn")
     lines += _server(plan, ground, width)
     lines += _longest(plan, width)
-    lines += _alternatives(plan, width)
+    lines += [(), (Span("… looking for alternatives", "dim"),)] if partial else _alternatives(plan, width)
     lines += parts_lines(plan, width, selected)
     lines += _server_details(plan, ground, width)
     others = [note for note in plan.notes if not note.startswith(DIFFERS)]
