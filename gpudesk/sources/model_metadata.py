@@ -366,14 +366,14 @@ def _among(word: str, installed: Sequence[InstalledModel], *, asked: bool) -> _N
 
 
 def nearest_names(word: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Return the installed names nearest to a word: those it begins, then those spelled alike."""
+    """Return the installed names nearest to a word: those spelled alike, then those it begins."""
     import difflib
 
     lowered = word.casefold()
     by_key = {name.casefold(): name for name in names}
     begun = sorted(key for key in by_key if lowered and key.startswith(lowered.split(":")[0]))
     alike = difflib.get_close_matches(lowered, list(by_key), n=_NEAREST, cutoff=0.5)
-    return tuple(by_key[key] for key in dict.fromkeys((*begun, *alike)))[:_NEAREST]
+    return tuple(by_key[key] for key in dict.fromkeys((*alike, *begun)))[:_NEAREST]
 
 
 def _manifest_path(directory: Path, name: str) -> Path | None:

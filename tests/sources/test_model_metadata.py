@@ -129,7 +129,7 @@ def test_names_are_found_as_ollama_finds_them(word: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "hint"), [("qwen3", "qwen3:14b or qwen3:8b"), ("bge-m4", "bge-m3:latest"), ("zzz", "ollama pull zzz")]
+    ("word", "hint"), [("qwen3", "qwen3:8b or qwen3:14b"), ("bge-m4", "bge-m3:latest"), ("zzz", "ollama pull zzz")]
 )
 def test_a_name_that_is_not_installed_is_told_with_the_nearest(word: str, hint: str) -> None:
     with pytest.raises(UsageError, match=f"{word} is not installed") as caught:
@@ -301,8 +301,8 @@ def test_settings_of_a_modelfile(text: object, expected: dict[str, int]) -> None
     assert parameters(text) == expected
 
 
-def test_nearest_names_are_few_and_begin_alike_first() -> None:
+def test_nearest_names_are_few_and_spelled_alike() -> None:
     names = ("llama3.2:1b", "qwen3:8b", "qwen3:14b", "qwen3-coder:30b", "mistral:7b")
-    assert nearest_names("qwen3", names) == ("qwen3-coder:30b", "qwen3:14b", "qwen3:8b")
+    assert nearest_names("qwen3", names) == ("qwen3:8b", "qwen3:14b", "qwen3-coder:30b")
     assert nearest_names("lama3.2:1b", names) == ("llama3.2:1b",)
     assert nearest_names("", names) == ()
