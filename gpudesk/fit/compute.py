@@ -37,6 +37,7 @@ SCALED_INPUT = frozenset(
 READ_AS_IS = "f16"
 """The only type of cache CUDA's attention for batches reads without a copy."""
 LARGEST_BATCH = 1 << 16
+REMEMBERED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +59,39 @@ def compute_bytes(metadata: ModelMetadata, shape: ArchitectureRules, cache: KvLa
     return graph_bytes(graph_widths(metadata, shape, cache, options))
 
 
+PIPELINE_COPIES = 4
+"""Batches in flight when several cards share a model (`GGML_SCHED_MAX_COPIES`)."""
+
+
+def pipeline_bytes(metadata: ModelMetadata, shape: ArchitectureRules, cache: KvLayout, options: GraphOptions) -> int:
+    """Return what each of several cards takes more: copies of all inputs, so that batches can overlap.
+
+    Source: ggml/src/ggml-backend.cpp (`n_copies`), src/llama-context.cpp (`pipeline_parallel`).
+    """
+    widths = graph_widths(metadata, shape, cache, options)
+    element = 2 if options.flash_attention else 4
+    masks = {layer.sliding: layer.cells for layer in widths.layers if layer.cells}
+    hidden = 4 * widths.tokens * (widths.embedding + widths.per_layer_total)
+    inputs = hidden + widths.tokens * (24 * max(1, len(masks)) + element * sum(masks.values()))
+    return (PIPELINE_COPIES - 1) * inputs + hidden
+
+
 def graph_widths(
     metadata: ModelMetadata, shape: ArchitectureRules, cache: KvLayout, options: GraphOptions
 ) -> GraphWidths:
     """Reduce a model to the widths of one layer of each kind, in the model's order, the last layer last."""
-    named = {tensor.name: tensor.shape for tensor in metadata.tensors if tensor.name.endswith(".weight")}
-    layers: list[LayerWidths] = []
-    seen: set[LayerWidths] = set()
-    last = None
-    for layer in range(metadata.layer_count):
-        widths = layer_widths(metadata, shape, cache, options, layer, named)
-        if widths not in seen:
-            seen.add(widths)
-            layers.append(widths)
-        last = widths
-    if last is not None:
-        if len(layers) == 1:
-            layers.append(last)
-        layers.append(last)
+    known = _shapes(metadata)
+    if not known.kinds:
+        found: dict[LayerWidths, int] = {}
+        for layer in range(metadata.layer_count):
+            found.setdefault(layer_widths(metadata, shape, cache, options, layer, known.named), layer)
+        # Which layers are alike does not depend on how the model is loaded.
+        known.kinds = tuple(found.values())
+    layers = [layer_widths(metadata, shape, cache, options, layer, known.named) for layer in known.kinds]
+    if len(layers) == 1:
+        layers *= 2
+    layers.append(layer_widths(metadata, shape, cache, options, metadata.layer_count - 1, known.named))
+    named = known.named
     encoder = shape.encoder
     return GraphWidths(
         embedding=metadata.embedding_length,
@@ -88,6 +104,32 @@ def graph_widths(
         per_layer_total=_per_layer_width(named) * metadata.layer_count,
         encoder=encoder,
     )
+
+
+@dataclass(slots=True)
+class _Shapes:
+    """What is collected of a model once."""
+
+    metadata: ModelMetadata
+    named: dict[str, tuple[int, ...]]
+    """Its matrices by name."""
+    kinds: tuple[int, ...] = ()
+    """The first layer of each kind."""
+
+
+_known: dict[int, _Shapes] = {}
+
+
+def _shapes(metadata: ModelMetadata) -> _Shapes:
+    """Return a model's matrices and kinds of layers (told apart by identity, as in `estimate.prepare`)."""
+    found = _known.get(id(metadata))
+    if found is not None and found.metadata is metadata:
+        return found
+    if len(_known) >= REMEMBERED:
+        _known.clear()
+    named = {tensor.name: tensor.shape for tensor in metadata.tensors if tensor.name.endswith(".weight")}
+    made = _known[id(metadata)] = _Shapes(metadata, named)
+    return made
 
 
 def layer_widths(

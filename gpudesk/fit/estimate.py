@@ -14,7 +14,7 @@ from gpudesk.domain.engine import Era
 from gpudesk.fit import projector
 from gpudesk.fit.architectures import ArchitectureRules, rules
 from gpudesk.fit.band import Uncertainty, band
-from gpudesk.fit.compute import GraphOptions, compute_bytes
+from gpudesk.fit.compute import GraphOptions, compute_bytes, pipeline_bytes
 from gpudesk.fit.kv_cache import KvLayout, kv_cache, padded
 from gpudesk.fit.metadata import ModelMetadata
 from gpudesk.fit.overhead import overhead
@@ -34,6 +34,8 @@ FIRST_BUILD_WITH_FEW_OUTPUTS = 9538
 OLLAMA_WITH_FEW_OUTPUTS = (0, 31, 0)
 """0.30 was built when llama.cpp changed; the larger buffer is assumed there."""
 COMPUTE_REMEMBERED = 2048
+MATRICES_OF_A_LAYER = 3
+"""The largest matrix of a layer is about a third of it: gate, up or down projection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,17 @@ def estimate(
     compute = _compute(prepared, cache, load, profile)
     overheads = tuple(overhead(profile, card) for card in cards)
     burden = _burden(prepared, load, profile, cache, compute, tuple(each[1] for each in overheads))
-    placement = place(
+    placement = _placed(burden, load, profile, cards)
+    if len(cards) > 1 and placement.complete and sum(count > 0 for count in placement.layers_by_card) > 1:
+        # Only a model that lies whole on several cards runs as a pipeline.
+        several = _compute(prepared, cache, load, profile, several=True)
+        placement = _placed(replace(burden, compute_bytes=several), load, profile, cards)
+    made = _estimate(wanted, prepared, load, profile, placement, overheads)
+    return made if calibration is None else calibration.corrected(made, wanted, profile, cards)
+
+
+def _placed(burden: Burden, load: Load, profile: EngineProfile, cards: Sequence[CardBudget]) -> Placement:
+    return place(
         burden,
         cards,
         layers_on_gpu=load.options.layers_on_gpu,
@@ -108,8 +120,6 @@ def estimate(
         margin=margin_bytes(profile),
         experts_to_host=profile.era is Era.LLAMA_SERVER,
     )
-    made = _estimate(wanted, prepared, load, profile, placement, overheads)
-    return made if calibration is None else calibration.corrected(made, wanted, profile, cards)
 
 
 def resolve(prepared: Prepared, options: LoadOptions, profile: EngineProfile, cards: Sequence[CardBudget]) -> Load:
@@ -184,7 +194,7 @@ def _cache(prepared: Prepared, load: Load, profile: EngineProfile) -> KvLayout:
     )
 
 
-def _compute(prepared: Prepared, cache: KvLayout, load: Load, profile: EngineProfile) -> int:
+def _compute(prepared: Prepared, cache: KvLayout, load: Load, profile: EngineProfile, *, several: bool = False) -> int:
     """Return the compute buffer of a card, remembered: laying out a graph is the longest part of an estimate."""
     options = GraphOptions(
         batch=min(load.batch_size, padded(load.context_length)),
@@ -195,10 +205,12 @@ def _compute(prepared: Prepared, cache: KvLayout, load: Load, profile: EnginePro
         streams=1 if load.options.unified_kv else load.parallel,
         backend=profile.backend,
     )
-    key = (id(prepared), options, cache.cells, cache.sliding_cells)
+    key = (id(prepared), options, cache.cells, cache.sliding_cells, several)
     found = _computed.get(key)
     if found is None:
         found = compute_bytes(prepared.metadata, prepared.rules, cache, options)
+        if several:
+            found += pipeline_bytes(prepared.metadata, prepared.rules, cache, options)
         if len(_computed) >= COMPUTE_REMEMBERED:
             _computed.clear()
         _computed[key] = found
@@ -223,8 +235,9 @@ def _burden(
         first_card=_beside(prepared, load, profile),
         host_bytes=layout.host_bytes,
         experts=layout.experts,
-        # Weights of a layer on the host are copied to the card for every batch (`offload_op`).
-        compute_partial_bytes=compute + max(layout.layers, default=0),
+        # Matrices of layers on the host are copied to the card for every batch, the largest of a layer at a time
+        # (`offload_op` in ggml/src/ggml-cuda/ggml-cuda.cu).
+        compute_partial_bytes=compute + max(layout.layers, default=0) // MATRICES_OF_A_LAYER,
     )
 
 

@@ -378,6 +378,7 @@ def bert(architecture: str = "bert", *, layers: int, embedding: int, heads: int,
         "attention.causal": False, "attention.layer_norm_epsilon": 1e-12,
     }.items():  # fmt: skip
         header.key(name, value)
+    header.keys["tokenizer.ggml.token_type_count"] = 2
     header.matrix("token_embd", embedding, vocabulary)
     header.vector("token_types", embedding, 2)
     header.vector("token_embd_norm", embedding)

@@ -23,6 +23,10 @@ from gpudesk.units import GIBIBYTE, MEBIBYTE
 from tests.fit import rebuild as r
 
 CASES = Path(__file__).parent.parent / "fixtures" / "fit" / "cases.csv"
+HEADING = (
+    "| case | model | by | context | KV | weights | compute | total | measured | error | in band | gguf-parser |"
+    " Ollama 0.33 | size x 1.2 |"
+)
 SCORED = ("driver", "buffers")
 OTHERS: dict[str, float] = {
     "F001": 19757 * 1.007, "F002": 20331 * 1.006, "F003": 21809, "F004": 24387 * 1.005, "F029": 4711, "F059": 37235,
@@ -206,8 +210,7 @@ def summary(found: tuple[Case, ...]) -> dict[str, float]:
 def table(found: tuple[Case, ...]) -> str:
     """Return the report as Markdown."""
     lines = [
-        "| case | model | measured by | context | KV | weights | compute | total | measured | error | in band"
-        " | gguf-parser | Ollama 0.33 | size x 1.2 |",
+        HEADING,
         "|---|---|---|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|--:|",
     ]
     for case in found:

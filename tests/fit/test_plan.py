@@ -132,7 +132,8 @@ def test_a_model_too_large_for_one_card_is_split_and_each_card_pays() -> None:
     split = made.models[0].parts
     assert split.weights_bytes == alone.weights_bytes
     assert split.kv_cache_bytes == alone.kv_cache_bytes
-    assert split.compute_bytes == 2 * alone.compute_bytes
+    # each card has the whole buffer, and copies of the inputs so that batches overlap
+    assert split.compute_bytes > 2 * alone.compute_bytes
 
 
 def test_another_arrangement_is_found_where_the_engines_order_fails() -> None:
