@@ -85,6 +85,7 @@ def test_f_opens_it_with_what_is_loaded_and_escape_goes_back() -> None:
     run(scenario())
 
 
+@pytest.mark.slow
 def test_space_and_enter_add_and_take_out() -> None:
     async def scenario() -> None:
         async with planning(one_card(), COMFORTABLE) as (shown, planner):
@@ -100,6 +101,7 @@ def test_space_and_enter_add_and_take_out() -> None:
     run(scenario())
 
 
+@pytest.mark.slow
 def test_context_slots_and_kv_type_follow_their_keys() -> None:
     async def scenario() -> None:
         async with planning(one_card()) as (shown, planner):
@@ -159,6 +161,7 @@ def test_the_plan_leaves_by_one_door() -> None:
     run(scenario())
 
 
+@pytest.mark.slow
 def test_without_a_door_the_plan_is_shown_as_text() -> None:
     async def scenario() -> None:
         async with planning(one_card(), COMFORTABLE) as (shown, _):
@@ -201,6 +204,7 @@ def test_a_model_without_a_header_says_why_and_is_not_planned() -> None:
     run(scenario())
 
 
+@pytest.mark.slow
 def test_without_a_card_one_is_picked_from_the_table() -> None:
     async def scenario() -> None:
         async with planning(driver_missing(), COMFORTABLE) as (shown, planner):
@@ -217,6 +221,7 @@ def test_without_a_card_one_is_picked_from_the_table() -> None:
     run(scenario())
 
 
+@pytest.mark.slow
 def test_a_file_is_added_by_its_path_without_any_server() -> None:
     async def scenario() -> None:
         async with planning(engine_down(), COMFORTABLE) as (shown, planner):
@@ -230,6 +235,7 @@ def test_a_file_is_added_by_its_path_without_any_server() -> None:
     run(scenario())
 
 
+@pytest.mark.slow
 def test_the_list_is_filtered_and_escape_goes_back_step_by_step() -> None:
     async def scenario() -> None:
         async with planning(one_card()) as (shown, _):

@@ -305,13 +305,15 @@ def test_the_layout_fills_the_screen_without_overlap() -> None:
 def test_a_plan_without_a_door_is_text_that_can_be_followed() -> None:
     choices, _, planner, ground = everyday("gemma3:4b")
     choices = changed(choices, CODER.name, chosen=False)
+    choices = changed(choices, EMBED.name, settings=Settings(context_length=1024))
     plan = planned(choices, planner, ground)
     handover = Handover(plan, tuple(each.wanted for each in chosen(choices)), leaving(choices), ground)
     shown = text(handover_lines(Purpose.MAKE_IT_SO, handover, 100))
     assert f"unload {CODER.name}" in shown
-    assert f"have {CHAT.name} with num_ctx 16384, 2 slots, KV q8_0" in shown
+    assert f"keep {CHAT.name} with num_ctx 16384, 2 slots, KV q8_0" in shown
+    assert f"load again {EMBED.name} with num_ctx 1024" in shown
     assert "load gemma3:4b with num_ctx 4096, 1 slot, KV f16" in shown
-    assert command_words(handover) == (f"gpudesk fit {CHAT.name}@16384 {EMBED.name}@2048 gemma3:4b@4096")
+    assert command_words(handover) == (f"gpudesk fit {CHAT.name}@16384 {EMBED.name}@1024 gemma3:4b@4096")
     assert "working sets" in text(handover_lines(Purpose.SAVE, handover, 100))
 
 

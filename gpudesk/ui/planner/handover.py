@@ -38,7 +38,7 @@ def handover_lines(purpose: Purpose, handover: Handover, width: int) -> list[Lin
     lines: list[Line] = paragraphs([f"{waiting}; this is what it comes to"], width, mark="!", role="warn")
     lines += [(), heading("Steps")]
     steps = [f"unload {name}" for name in handover.leaving]
-    resident = {each.name for each in handover.ground.residents}
+    resident = {each.name: each for each in handover.ground.residents}
     for one, made in zip(handover.wanted, handover.plan.models, strict=True):
         options = one.options
         keys, values = options.kv_cache_type_k, options.kv_cache_type_v
@@ -46,7 +46,9 @@ def handover_lines(purpose: Purpose, handover: Handover, width: int) -> list[Lin
         layers = f", {made.layers_on_gpu} of {made.layers_total} layers on the card" if (
             made.layers_on_gpu < made.layers_total) else ""  # fmt: skip
         slots = f"{made.parallel} slot{'' if made.parallel == 1 else 's'}"
-        verb = "have" if one.name in resident else "load"
+        there = resident.get(one.name)
+        same = there is not None and there.context_length in (None, made.context_length)
+        verb = "load" if there is None else "keep" if same else "load again"
         steps.append(f"{verb} {one.name} with num_ctx {made.context_length}, {slots}, KV {kv_type}{layers}")
     lines += paragraphs(steps, width)
     lines += [(), heading("The same in a shell")]
