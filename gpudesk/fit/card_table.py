@@ -1,8 +1,13 @@
 """Common cards by name: for planning without one.
 
 Memory is what the driver reports (`nvidia-smi`, `rocm-smi`: VRAM total), which is less than the nominal size on many;
-bandwidth and multiprocessors are those of the vendor's specification page or data sheet. Laptop cards share names
-with larger desktop cards and are told apart by the word `Laptop`, as the driver does.
+bandwidth and multiprocessors are nominal. Laptop cards share names with larger desktop cards and are told apart by the
+word `Laptop`, as the driver does.
+
+What is checked: the memory of the RTX 5090, 5080, 5070, 5060 Ti, 5060 8 GB, H200, RTX PRO 6000 and RX 7900 XTX, and
+16376 MiB for 16 GB Ada cards, stand in public driver logs. The other totals, the bandwidths and the counts are the
+vendors' nominal figures as commonly known, not read off a page; a card that is at hand is read from its driver, never
+from here.
 """
 
 from __future__ import annotations
@@ -16,8 +21,8 @@ from gpudesk.errors import UsageError
 from gpudesk.units import MEBIBYTE
 
 _GIGABYTE = 1e9
-_NVIDIA = "nvidia-smi memory.total; bandwidth and SM count: NVIDIA specification page or data sheet"
-_AMD = "rocm-smi VRAM total; bandwidth and compute units: AMD specification page or data sheet"
+_NVIDIA = "memory as nvidia-smi prints it; bandwidth and SM count nominal, unchecked"
+_AMD = "memory as rocm-smi prints it; bandwidth and compute units nominal, unchecked"
 
 
 @dataclass(frozen=True, slots=True)
