@@ -108,6 +108,7 @@ class GpudeskApp(App[int], inherit_bindings=False):
         if self._keymap_in_use:
             self.set_keymap(self._keymap_in_use)
         self.theme_changed_signal.subscribe(self, self._on_theme_changed)
+        self.app_resume_signal.subscribe(self, self._on_resumed)
         self._handle_signals()
         self.set_interval(TICK_SECONDS, self.show_desk)
         self._feed.subscribe(self._on_news)
@@ -160,6 +161,13 @@ class GpudeskApp(App[int], inherit_bindings=False):
 
     def _on_theme_changed(self, _theme: Theme) -> None:
         self.show_desk()
+
+    def _on_resumed(self, _app: App[Any]) -> None:
+        """Paint every line: the terminal comes back empty after `fg`, and unchanged lines would stay so."""
+        for screen in self.screen_stack:
+            for widget in screen.query("*"):
+                widget.refresh()
+        self.refresh(layout=True)
 
     def on_app_focus(self, _event: events.AppFocus) -> None:
         """Read at the full rate again, and now."""
