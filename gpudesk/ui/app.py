@@ -217,8 +217,10 @@ class GpudeskApp(App[int], inherit_bindings=False):
 
         on_desk = isinstance(screen, DeskScreen)
         for action in BINDINGS:
-            if action.in_palette and (on_desk or action.scope is Scope.EVERYWHERE):
-                run = partial(self.run_action, action.action, screen)
+            where = screen.focused if action.scope is Scope.LIST else screen
+            known = action.scope is not Scope.LIST or hasattr(where, f"action_{action.action}")
+            if action.in_palette and known and (on_desk or action.scope is Scope.EVERYWHERE):
+                run = partial(self.run_action, action.action, where)
                 yield SystemCommand(action.description.capitalize(), action.help, run)
         for name in sorted(self.available_themes, key=lambda name: (not name.startswith("gpudesk"), name)):
             yield SystemCommand(f"Theme {name}", "Use these colors until gpudesk ends", partial(self._use_theme, name))
