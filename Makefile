@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 LOCKS  := packaging/locks
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: run check test bench fit-report lock pictures clean help
@@ -15,13 +16,15 @@ help:  ## what each target does
 $(VENV)/run.stamp: $(LOCKS)/run.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v else "gpudesk needs Python 3.11 or newer, this is %d.%d: say which one with PYTHON=, as in  make run PYTHON=python3.12" % v)'
 	@$(PYTHON) -c 'import venv, ensurepip' || { echo "python3 has no venv module; on Debian or Ubuntu: apt install python3-venv"; exit 2; }
+	@echo "installing gpudesk into $(VENV) (once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCKS)/run.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PIP) --require-hashes -r $(LOCKS)/run.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/run.stamp $(LOCKS)/test.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCKS)/test.txt
+	@echo "installing what the tests need into $(VENV) (once)"
+	@$(PIP) --require-hashes -r $(LOCKS)/test.txt
 	@touch $@
 
 run: $(VENV)/run.stamp  ## install into .venv and start the desk (a demo where no driver and no engine is found)

@@ -65,6 +65,8 @@ class _Parser(argparse.ArgumentParser):
         if unknown:
             word = unknown[1].split("=")[0]
             kind = "option" if word.startswith("-") else "argument"
+            if word in STATUS_OPTIONS:
+                raise UsageError(f"{word} is an option of status", f"Write gpudesk status {word}")
             raise UsageError(f"unknown {kind} {word}", self._hint(word, (*self._option_strings(), *VERBS)))
         if choice:
             known = VERBS if choice[1] == "COMMAND" else re.findall(r"'([a-z]+)'", message.partition("choose from")[2])
@@ -96,6 +98,9 @@ ALL_OPTIONS = {
     "--kv", "--flash-attention", "--card", "--vram", "--others", "--engine-version", "--explain", "--roles",
     "--simple",
 }  # fmt: skip
+
+
+STATUS_OPTIONS = frozenset({"--json", "--watch", "--timeout"})
 
 
 def _key_table() -> str:
@@ -160,7 +165,7 @@ def _add_options(parser: argparse.ArgumentParser, prefix: str) -> None:
         nargs="?",
         const="",
         default=absent,
-        help="a simulated workstation instead of this computer",
+        help="a simulated workstation instead of this computer; a SCENARIO nobody knows lists them",
     )
     add("--demo-if-empty", action="store_true", default=absent, help=argparse.SUPPRESS)
     add("--config", metavar="FILE", default=absent, help="configuration file")

@@ -52,8 +52,9 @@ def open_workstation(
     if demo_if_empty:
         found = look_for_sources(settings, clock=clock)
         if not found.anything:
-            urls = " or ".join(address.url for address in settings.engines)
-            banner = f"{DEMO_BANNER}; found no NVIDIA driver here and no Ollama at {urls}"
+            # Short enough to be read whole on 80 columns.
+            hosts = " or ".join(address.url.removeprefix("http://") for address in settings.engines)
+            banner = f"{DEMO_BANNER}; no NVIDIA driver here, no Ollama at {hosts}"
             searched = tuple(Problem("demo", search.line(), search.hint) for search in found.searched)
             return _simulated(settings, DEFAULT_SCENARIO, banner).with_problems(searched)
     return Workstation(_machine_sources(settings, clock), clock, settings)

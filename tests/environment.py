@@ -9,6 +9,8 @@ OUTER_ENVIRONMENT: dict[str, str] = dict(os.environ)
 """The environment as the test run found it: what sets up a real engine needs its proxies and cache folder."""
 
 LEAKING_PREFIXES = ("TEXTUAL", "OLLAMA_", "XDG_")
+KEPT_PREFIXES = ("GPUDESK_TEST_", "TEXTUAL_SNAPSHOT_")
+"""Settings of the tests themselves; the second is how the snapshot plugin's workers find their folder."""
 LEAKING_NAMES = frozenset(
     {"NO_COLOR", "FORCE_COLOR", "COLORTERM", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES"}
     | {"SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
@@ -18,8 +20,9 @@ LEAKING_NAMES = frozenset(
 
 def leaks(name: str) -> bool:
     """Tell whether a variable changes what gpudesk or a library of its does."""
-    ours = name.startswith("GPUDESK_") and not name.startswith("GPUDESK_TEST_")
-    return ours or name.startswith(LEAKING_PREFIXES) or name in LEAKING_NAMES
+    if name.startswith(KEPT_PREFIXES):
+        return False
+    return name.startswith(("GPUDESK_", *LEAKING_PREFIXES)) or name in LEAKING_NAMES
 
 
 def clean() -> None:

@@ -53,6 +53,8 @@ async def draw(picture: Picture) -> str:
         svg = app.export_screenshot(title="gpudesk")
     svg = re.sub(r"@font-face\s*\{[^}]*\}\s*", "", svg)
     svg = svg.replace("Fira Code, monospace", FONTS)
+    # Viewers other than browsers drop spaces at either end of a text, no-break spaces too.
+    svg = svg.replace("<svg ", '<svg xml:space="preserve" ', 1)
     return "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"
 
 

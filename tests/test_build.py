@@ -116,7 +116,7 @@ def test_a_demo_leaves_nothing_behind() -> None:
 def test_a_demo_if_empty_names_both_searches(computer: CommandLine, refused: str) -> None:
     terminal = Terminal([sys.executable, "-m", "gpudesk", "--demo-if-empty"], computer.environment)
     with terminal:
-        terminal.first_paint(("DEMO", "no NVIDIA driver", refused, "RTX 4090"))
+        terminal.first_paint(("DEMO", "no NVIDIA driver", refused.removeprefix("http://"), "RTX 4090"))
         terminal.idle(0.3)
         assert terminal.quit() < 2.0
 

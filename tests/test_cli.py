@@ -94,6 +94,7 @@ def test_every_option_can_be_suggested() -> None:
     [
         (["statsu"], "unknown command statsu\n  Did you mean status?"),
         (["--jsn"], "unknown option --jsn\n  Did you mean --json?"),
+        (["--demo", "--json"], "--json is an option of status\n  Write gpudesk status --json"),
         (["status", "--wacth"], "unknown option --wacth\n  Did you mean --watch?"),
         (["status", "now"], "unknown argument now\n"),
         (["config", "shwo"], "unknown command shwo\n  Did you mean show?"),
@@ -183,7 +184,8 @@ def test_a_demo_if_empty_says_what_was_looked_for(nothing: CommandLine) -> None:
     banner = " ".join(done.stdout.split("\n\n")[0].split())
     assert banner.startswith("DEMO: ")
     assert "no NVIDIA driver" in banner
-    assert nothing.environment["OLLAMA_HOST"] in banner
+    assert nothing.environment["OLLAMA_HOST"].removeprefix("http://") in banner
+    assert len(banner) <= 78, "read whole on 80 columns"
     assert "problem: demo: the NVIDIA driver library was not found (looked for libnvidia-ml.so.1)" in done.stdout
 
 

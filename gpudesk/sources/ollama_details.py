@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SHOW_SECONDS = 30.0
 """For one answer: the server decodes the whole header of the file, perhaps from a cold disk."""
+HURRIED_SECONDS = 0.1
+"""Between passes while a loaded model can be asked for: until then its process has no name."""
 UNHURRIED_SECONDS = 3.0
 """Between passes while no loaded model waits: an answer of several megabytes costs a tenth of a second to read."""
 RETRY_SECONDS = 30.0
@@ -62,7 +64,7 @@ class OllamaDetailsSource:
     ) -> None:
         self.name = f"ollama-details {client.url}"
         self.interval_seconds = interval_seconds
-        self._hurried_seconds = interval_seconds
+        self._usual_seconds = interval_seconds
         self._client = client
         self._clock = clock
         self._cache_directory = cache_directory
@@ -89,8 +91,11 @@ class OllamaDetailsSource:
         digest = self._next([digest for digest in wanted if digest not in self._known])
         if digest is not None:
             self._ask(digest, wanted[digest], self._known)
-        waiting = any(digest not in self._known for digest in loaded)
-        self.interval_seconds = self._hurried_seconds if waiting else max(self._hurried_seconds, UNHURRIED_SECONDS)
+        waiting = [digest for digest in loaded if digest not in self._known]
+        if self._next(waiting) is not None:
+            self.interval_seconds = HURRIED_SECONDS
+        else:
+            self.interval_seconds = self._usual_seconds if waiting else max(self._usual_seconds, UNHURRIED_SECONDS)
         return self._collected(wanted, loaded, self._known)
 
     def close(self) -> None:

@@ -115,6 +115,7 @@ class GpudeskApp(App[int], inherit_bindings=False):
         if self._keymap_in_use:
             self.set_keymap(self._keymap_in_use)
         self.theme_changed_signal.subscribe(self, self._on_theme_changed)
+        self.app_resume_signal.subscribe(self, self._on_resumed)
         self._handle_signals()
         self.set_interval(TICK_SECONDS, self.show_desk)
         self._feed.subscribe(self._on_news)
@@ -167,6 +168,13 @@ class GpudeskApp(App[int], inherit_bindings=False):
 
     def _on_theme_changed(self, _theme: Theme) -> None:
         self.show_desk()
+
+    def _on_resumed(self, _app: App[Any]) -> None:
+        """Paint every line: the terminal comes back empty after `fg`, and unchanged lines would stay so."""
+        for screen in self.screen_stack:
+            for widget in screen.query("*"):
+                widget.refresh()
+        self.refresh(layout=True)
 
     def on_app_focus(self, _event: events.AppFocus) -> None:
         """Read at the full rate again, and now."""
@@ -231,8 +239,10 @@ class GpudeskApp(App[int], inherit_bindings=False):
         if isinstance(screen, SceneScreen):
             scopes |= screen.SCOPES
         for action in BINDINGS:
-            if action.in_palette and action.scope in scopes:
-                run = partial(self.run_action, action.action, screen)
+            where = screen.focused if action.scope is Scope.LIST else screen
+            known = action.scope is not Scope.LIST or hasattr(where, f"action_{action.action}")
+            if action.in_palette and known and action.scope in scopes:
+                run = partial(self.run_action, action.action, where)
                 yield SystemCommand(action.description.capitalize(), action.help, run)
         for name in sorted(self.available_themes, key=lambda name: (not name.startswith("gpudesk"), name)):
             yield SystemCommand(f"Theme {name}", "Use these colors until gpudesk ends", partial(self._use_theme, name))

@@ -77,7 +77,9 @@ def segments_of(
     free = state.free_bytes or 0
     reserve = min(reserve_bytes, free)
     if free - reserve > 0:
-        segments.append(_segment("", "free", free - reserve, "fill-free", FREE_FILL))
+        # One figure for what is free, the same as in words below: the reserve is part of it.
+        label = f"free {gibibytes(free, unit=False)}"
+        segments.append(Segment(label, "", free - reserve, "fill-free", FREE_FILL, ""))
     if reserve > 0:
         segments.append(_segment(RESERVE_FILL, "reserve", reserve, "fill-reserve", RESERVE_FILL))
     return segments

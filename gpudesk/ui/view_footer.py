@@ -21,6 +21,14 @@ def footer_actions(scopes: Sequence[Scope], first: Sequence[Scope] = ()) -> list
     ))  # fmt: skip
 
 
+def filter_footer_line(keymap: Mapping[str, str], width: int) -> Line:
+    """Return what ends the typing of a filter: every other key is a letter meanwhile."""
+    back = next(action for action in BINDINGS if action.id == "back")
+    keys = (("enter", "keep the filter"), (display_key(keys_of(back, keymap)[0]), "clear it"))
+    spans = [span for key, word in keys for span in (Span(f" {key}", "key"), Span(f" {word} ", "dim"))]
+    return fit_line(tuple(spans), width)
+
+
 def footer_line(
     scopes: Sequence[Scope],
     keymap: Mapping[str, str],

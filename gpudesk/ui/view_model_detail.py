@@ -49,7 +49,7 @@ def _memory(model: LoadedModel, scene: Scene, width: int) -> list[Line]:
         card = next((state.card.name for state in scene.desk.cards if state.card.index == share.index), None)
         lines += fact(f"  on card {share.index}", f"{gibibytes(share.memory_bytes)}   {card or ''}".rstrip(), width)
     lines += fact("engine claims", gibibytes(model.reported_vram_bytes), width)
-    lines += fact("  of in all", gibibytes(model.reported_bytes), width)
+    lines += fact("  with the host", gibibytes(model.reported_bytes), width)
     if model.difference_bytes is not None:
         sign = "+" if model.difference_bytes > 0 else ""
         lines += fact("difference", f"{sign}{gibibytes(model.difference_bytes)}", width, role="warn")

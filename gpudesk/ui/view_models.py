@@ -171,7 +171,7 @@ LOADED: Table[LoadedModel] = Table(
                help="Requests served at once; memory for context is CONTEXT × SLOTS"),
         Column("kv", "KV", 5, kv_cell, rank=7, order=lambda model, _: model.kv_cache_type,
                help="Number format of the context's cache"),
-        Column("share", "RUNS ON", 10, share_cell, order=lambda model, _: model.cpu_ratio, largest_first=True,
+        Column("share", "RUNS ON", 11, share_cell, order=lambda model, _: model.cpu_ratio, largest_first=True,
                help="100 % GPU, or the share that spilled to the CPU and makes it slow"),
         Column("keep_alive", "STAYS", 9, keep_alive_cell, order=_keep_alive_order,
                help="The engine's keep-alive: time left, forever, or stopping"),

@@ -102,7 +102,7 @@ def compare(before: Desk, after: Desk, memory: Memory) -> Comparison:
     if before.cards is not after.cards:
         events.extend(cards(before, after))
     revised: dict[Event, Event | None] = {}
-    if before.models is not after.models:
+    if before.models is not after.models or _answers_again(before, after):
         told, memory, revised = _models(before, after, memory)
         events.extend(told)
     if _unsettled(memory.claims) or not _same_processes(before, after):
@@ -110,6 +110,14 @@ def compare(before: Desk, after: Desk, memory: Memory) -> Comparison:
         events.extend(taken)
         memory = replace(memory, claims=claims)
     return Comparison(memory, tuple(events), revised)
+
+
+def _answers_again(before: Desk, after: Desk) -> bool:
+    """Tell whether an engine is back: what it had loaded may have been dropped from the desk meanwhile."""
+    if before.engines is after.engines:
+        return False
+    away = {engine.url for engine in before.engines if not engine.reachable}
+    return any(engine.reachable and engine.url in away for engine in after.engines)
 
 
 def _unsettled(claims: Claims) -> bool:
@@ -130,6 +138,10 @@ def _same_processes(before: Desk, after: Desk) -> bool:
     )
 
 
+def _remembered(memory: Memory, url: str) -> bool:
+    return any(key[0] == url for key in memory.models)
+
+
 def _models(before: Desk, after: Desk, memory: Memory) -> tuple[list[Event], Memory, dict[Event, Event | None]]:
     """Compare the models of every engine."""
     events: list[Event] = []
@@ -137,6 +149,7 @@ def _models(before: Desk, after: Desk, memory: Memory) -> tuple[list[Event], Mem
     models = dict(memory.models)
     left = {key: value for key, value in memory.left.items() if after.taken_at - value[1].at <= RELOAD_WINDOW}
     urls = {model.engine_url: None for desk in (before, after) for model in desk.models}
+    urls.update((engine.url, None) for engine in after.engines if engine.reachable and _remembered(memory, engine.url))
     for url in urls:
         EngineRound(url, before, after, models, left, revised, events).compare()
     return events, replace(memory, models=models, left=left), revised

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from gpudesk.domain.desk import Desk, LoadedModel
 
 EVICTION_WINDOW = timedelta(seconds=10)
-"""A model that leaves early this close to another's arrival made room for it."""
+"""A model that leaves early this close to another's arrival probably made room for it."""
+SURELY_WINDOW = timedelta(seconds=2)
+"""And surely, when the other's load began this soon: an engine that evicts waits for the memory, people take longer."""
 RELOAD_WINDOW = timedelta(seconds=60)
 """A model that left early and is back within this was loaded anew: from Ollama 0.30 on it is in no list meanwhile."""
 SETTLING = timedelta(seconds=10)
@@ -96,9 +98,10 @@ class EngineRound:
         state = self.before.source(engine_source(self.url))
         away = state is not None and state.failure is not None and state.failure.kind in DOWN
         for_whom = next((model.name for model in arrivals.values() if model.name != was.name), None)
+        sure = for_whom is not None
         if for_whom is None:
             for_whom = self._lately_loaded(was.name)
-        event = departed(was, self.url, self.after.taken_at, for_whom=for_whom, away=away)
+        event = departed(was, self.url, self.after.taken_at, for_whom=for_whom, away=away, sure=sure)
         self.events.append(event)
         if event.kind is EventKind.UNLOADED and event.before is not None:
             self.left[key] = (was, event)
@@ -138,10 +141,12 @@ class EngineRound:
         starts = [started for _, started in new.pids if started is not None]
         began = min([self.after.taken_at, *starts])
         for key, (_, event) in list(self.left.items()):
-            close = began - event.at <= EVICTION_WINDOW
-            if key[0] == self.url and event.subject != model.name and close and event.before is not None:
-                self.revised[event] = evicted(event.subject, self.url, event.at, event.before, model.name)
-                del self.left[key]
+            gap = began - event.at
+            if key[0] != self.url or event.subject == model.name or event.before is None or gap > EVICTION_WINDOW:
+                continue
+            sure = gap <= SURELY_WINDOW
+            self.revised[event] = evicted(event.subject, self.url, event.at, event.before, model.name, sure=sure)
+            del self.left[key]
 
     def _stay(self, key: ModelKey, model: LoadedModel) -> None:
         """Tell what is new about a model that is still there."""

@@ -26,7 +26,7 @@ def arrived(model: LoadedModel, at: datetime) -> Event:
     return Event(EventKind.LOADED, at, model.name, f"{model.name} loaded{made_of}", engine_url=model.engine_url)
 
 
-def departed(left: Known, url: str, at: datetime, *, for_whom: str | None, away: bool) -> Event:
+def departed(left: Known, url: str, at: datetime, *, for_whom: str | None, away: bool, sure: bool = True) -> Event:
     """Return the event of a model that is gone.
 
     Args:
@@ -35,6 +35,7 @@ def departed(left: Known, url: str, at: datetime, *, for_whom: str | None, away:
         at: when that was noticed.
         for_whom: the model that came in its place, if one did.
         away: the engine did not answer in between, so nobody saw why.
+        sure: the other one came at that very moment.
     """
     early = None if away else left.left_text(at)
     if early is None:
@@ -43,18 +44,21 @@ def departed(left: Known, url: str, at: datetime, *, for_whom: str | None, away:
             why = ": asked for" if left.timer.asked else ": its keep-alive was over"
         return Event(EventKind.UNLOADED, at, left.name, f"{left.name} unloaded{why}", engine_url=url)
     if for_whom is not None:
-        return evicted(left.name, url, at, early, for_whom)
+        return evicted(left.name, url, at, early, for_whom, sure=sure)
     when = "although its keep-alive was forever" if early == "forever" else f"{early} before its time"
     message = f"{left.name} unloaded {when}: asked for, or its process ended"
     return Event(EventKind.UNLOADED, at, left.name, message, before=early, engine_url=url)
 
 
-def evicted(name: str, url: str, at: datetime, early: str, for_whom: str) -> Event:
-    """Return the event of a model that had to make room."""
+def evicted(name: str, url: str, at: datetime, early: str, for_whom: str, *, sure: bool) -> Event:
+    """Return the event of a model that had to make room, or probably had to.
+
+    An engine does not tell why a model left. Somebody may have asked for that and loaded another one next.
+    """
     forever = early == "forever"
     when = "although its keep-alive was forever" if forever else f"{early} before its time"
-    severity = Severity.WARNING if forever else Severity.INFO
-    message = f"{name} evicted for {for_whom}, {when}"
+    severity = Severity.WARNING if forever and sure else Severity.INFO
+    message = f"{name} {'evicted' if sure else 'probably evicted'} for {for_whom}, {when}"
     return Event(EventKind.EVICTED, at, name, message, severity, before=early, after=for_whom, engine_url=url)
 
 

@@ -57,7 +57,7 @@ def _gone(state: SourceState, desk: Desk) -> Event:
     url = engine_url(state.source)
     if url is None:
         return Event(EventKind.DRIVER_GONE, desk.taken_at, "driver", f"the driver is gone: {why}", Severity.ERROR)
-    message = f"{url} is gone: {why}"
+    message = f"{url} is gone: {why.removeprefix(url).lstrip()}"
     return Event(EventKind.ENGINE_GONE, desk.taken_at, url, message, Severity.ERROR, engine_url=url)
 
 

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from rich.cells import cell_len
@@ -161,6 +161,24 @@ def test_the_palette_finds_actions_and_themes() -> None:
             await shown.app.workers.wait_for_complete()
             await shown.pilot.pause()
             assert shown.app.theme == "gpudesk-light"
+
+    run(scenario())
+
+
+def test_the_palette_offers_what_the_focused_panel_can_do() -> None:
+    async def scenario() -> None:
+        async with showing(one_card(), COMFORTABLE) as shown:
+
+            def commands() -> dict[str, Callable[[], object]]:
+                screen = shown.app.screen
+                return {command.title: command.callback for command in shown.app.get_system_commands(screen)}
+
+            await shown.press("2")
+            assert {"Sort", "Reverse", "Details"} <= set(commands())
+            await cast(Awaitable[object], commands()["Sort"]())
+            assert shown.desk.processes.sorted_by is not None
+            shown.desk.set_focus(None)
+            assert not {"Sort", "Reverse", "Details"} & set(commands())
 
     run(scenario())
 

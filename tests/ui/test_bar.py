@@ -73,7 +73,7 @@ def test_small_processes_share_a_segment() -> None:
 def test_the_reserve_is_hatched_at_the_far_end() -> None:
     text, _ = text_of(100, reserve_bytes=2 * GIB)
     assert text.endswith("╱╱")
-    assert "free 7.4" in text
+    assert "free 9.4" in text, "the same figure as in words: the reserve is part of what is free"
 
 
 def test_a_reserve_larger_than_what_is_free_takes_all_of_it() -> None:

@@ -125,6 +125,7 @@ def test_keys_typed_into_the_filter_do_nothing_else() -> None:
             await shown.press("1", "slash", *"q?1to")
             assert shown.app.is_running
             assert shown.desk.installed.filter_text == "q?1to"
+            assert shown.lines()[-1].split() == ["enter", "keep", "the", "filter", "esc", "clear", "it"]
             assert "nothing matches “q?1to”" in shown.text()
             await shown.press("escape")
             assert shown.desk.installed.filter_text == ""
@@ -209,7 +210,26 @@ def test_rows_that_look_alike_can_each_be_reached() -> None:
             await shown.press("down")
             await shown.change(replace(desk, models=(CHAT, CHAT, EMBED, CODER)))
             await shown.press("down")
-            assert shown.desk.loaded.selected == EMBED
+            assert shown.desk.loaded.selected == CODER
+
+    run(scenario())
+
+
+def test_loaded_models_stay_where_they_are_when_the_engine_lists_them_in_another_order() -> None:
+    """Ollama lists by the end of the keep-alive, so that every request would move a row."""
+
+    async def scenario() -> None:
+        desk = one_card()
+        async with showing(desk, COMFORTABLE) as shown:
+
+            def letters() -> list[str]:
+                rows = shown.desk.loaded.shown_text
+                return [cells[1] for line in rows if len(cells := line.split()) > 2 and len(cells[1]) == 1]
+
+            assert letters() == ["A", "B", "C"]
+            before = shown.desk.loaded.shown_text
+            await shown.change(replace(desk, models=tuple(reversed(desk.models))))
+            assert shown.desk.loaded.shown_text == before
 
     run(scenario())
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyte
 import pytest
 
 pytestmark = [
@@ -66,6 +67,21 @@ class Terminal:
         while text.encode() not in self.output[since:]:
             assert time.monotonic() < deadline, f"{text!r} was never shown"
             assert self.pump(0.05), f"ended before {text!r} was shown"
+
+    def screen(self, since: int = 0) -> list[str]:
+        """What a terminal shows that was empty when position `since` was written."""
+        shown = pyte.Screen(80, 24)
+        # The private modes of a real terminal that the emulator reads as something else.
+        written = re.sub(rb"\x1b\[[<>=?][0-9;]*[a-zA-Z$]+", b"", self.output[since:])
+        pyte.ByteStream(shown).feed(written)
+        return [line.rstrip() for line in shown.display]
+
+    def wait_for_screen(self, wanted: list[str], since: int) -> None:
+        """Read until a terminal that was empty at `since` shows exactly this."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self.screen(since) != wanted:
+            assert time.monotonic() < deadline, "\n".join(self.screen(since))
+            assert self.pump(0.05), "ended"
 
     def wait_for_end(self) -> int:
         """Read until the child has ended and return its exit status, negative for a signal."""
@@ -163,6 +179,9 @@ def test_a_closed_terminal_ends_it(terminal: Terminal) -> None:
 
 
 def test_ctrl_z_suspends_and_comes_back(terminal: Terminal) -> None:
+    while select.select([terminal.master], [], [], 0.5)[0]:
+        assert terminal.pump(0)
+    before = terminal.screen()
     os.write(terminal.master, b"\x1a")
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
@@ -176,7 +195,7 @@ def test_ctrl_z_suspends_and_comes_back(terminal: Terminal) -> None:
     assert_left_clean(terminal)
     position = len(terminal.output)
     os.kill(terminal.pid, signal.SIGCONT)
-    terminal.wait_for("INSTALLED MODEL", position)
+    terminal.wait_for_screen(before, position)
     assert terminal.modes()[1049]
     os.write(terminal.master, b"q")
     assert terminal.wait_for_end() == 0

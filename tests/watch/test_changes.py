@@ -100,10 +100,21 @@ def test_evicted_is_understood_when_the_other_model_comes_some_seconds_later() -
     watch = started(model(CHAT, forever()))
     (left,) = watch.engine(10)
     assert left.kind is EventKind.UNLOADED
-    watch.engine(19, model(OTHER, timer(319, at=19)))
+    watch.engine(12, model(OTHER, timer(312, at=12)))
     assert [event.kind for event in watch.desk.events] == [EventKind.EVICTED, EventKind.LOADED]
     assert watch.desk.events[0].at == left.at
     assert watch.desk.events[0].message == "qwen3:14b evicted for gemma3:12b, although its keep-alive was forever"
+
+
+@pytest.mark.parametrize("seconds", [3, 10])
+def test_a_model_that_comes_after_a_pause_may_have_come_after_a_wish(seconds: int) -> None:
+    """`ollama stop` one and `ollama run` another looks like this too."""
+    watch = started(model(CHAT, forever()))
+    watch.engine(10)
+    watch.engine(10 + seconds, model(OTHER, timer(300, at=10 + seconds)))
+    event, _ = watch.desk.events
+    assert event.message == "qwen3:14b probably evicted for gemma3:12b, although its keep-alive was forever"
+    assert (event.kind, event.severity) == (EventKind.EVICTED, Severity.INFO)
 
 
 def test_a_model_that_comes_long_after_evicted_nobody() -> None:
@@ -131,6 +142,7 @@ def test_evicted_just_after_the_other_was_listed() -> None:
     watch.engine(10, model(CHAT, forever()), model(OTHER, timer(310, at=10)))
     (event,) = watch.engine(12, model(OTHER, timer(310, at=10)))
     assert (event.kind, event.after) == (EventKind.EVICTED, OTHER)
+    assert event.message.startswith("qwen3:14b probably evicted for")
 
 
 def test_a_model_whose_time_was_up_made_room_for_nobody() -> None:
@@ -290,6 +302,19 @@ def test_a_model_forgotten_in_a_long_outage_is_no_news_when_it_is_still_there() 
     assert watch.desk.models == ()
     watch.engine(100, model(CHAT, forever()))
     assert [event.kind for event in watch.told] == [EventKind.ENGINE_GONE, EventKind.ENGINE_BACK]
+
+
+def test_a_model_forgotten_in_a_long_outage_and_gone_is_told_when_the_engine_is_back() -> None:
+    watch = started(model(CHAT, forever()))
+    for second in range(2, 100, 2):
+        watch.fail(ENGINE, second)
+    assert watch.desk.models == ()
+    watch.engine(100)
+    watch.engine(110, model(CHAT, forever()))
+    assert messages(watch.told)[2:] == [
+        f"qwen3:14b unloaded while {URL} did not answer",
+        "qwen3:14b loaded (9.0 GiB, context 4096)",
+    ]
 
 
 def test_an_engine_of_another_version() -> None:

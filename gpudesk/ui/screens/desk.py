@@ -15,7 +15,7 @@ from gpudesk.ui.cells import Line, Span, fit_line
 from gpudesk.ui.layout import LOWER_TABS, SMALLEST_HEIGHT, SMALLEST_WIDTH, Contents, Place, is_wide, plan_desk
 from gpudesk.ui.screens.base import SceneScreen
 from gpudesk.ui.view_detail import Target
-from gpudesk.ui.view_footer import footer_line
+from gpudesk.ui.view_footer import filter_footer_line, footer_line
 from gpudesk.ui.view_lower import EVENTS, INSTALLED, PROBLEMS, PROCESSES, OtherProcess, other_processes
 from gpudesk.ui.view_models import LOADED
 from gpudesk.ui.view_states import empty_lines, list_note
@@ -25,17 +25,19 @@ from gpudesk.ui.widgets.panel import LineWidget, Painted
 from gpudesk.ui.widgets.row_list import RowList
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from textual.app import ComposeResult
     from textual.geometry import Size
     from textual.widget import Widget
     from textual.widgets import Input
 
-    from gpudesk.domain.desk import Desk
+    from gpudesk.domain.desk import Desk, LoadedModel
     from gpudesk.ui.palette import Palette
     from gpudesk.ui.scene import Scene
 
+ROOMY_WIDTH = 72
+"""Cells from which the tabs stand further apart."""
 TAB_WORDS = {"installed": "Installed", "processes": "Processes", "events": "Events", "problems": "Problems"}
 LIST_NAMES = ("loaded", *LOWER_TABS)
 WORDS = {"loaded": "loaded models", "installed": "installed models", "processes": "other processes",
@@ -160,7 +162,7 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
                 # Through a child: a screen does not drop its own cached arrangement (textual widget.py, 8.2.8).
                 self.title_bar.refresh(layout=True)
         self.cards.set_scene(scene)
-        self.loaded.set_items(desk.models, scene)
+        self.loaded.set_items(_by_mark(desk.models, scene.marks), scene)
         self.installed.set_items(desk.installed, scene)
         self.processes.set_items(self._processes, scene)
         self.events.set_items(self._events, scene)
@@ -195,6 +197,8 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
         return [Painted(fit_line((Span(f" {self._banner} ", "banner"),), size.width))]
 
     def _footer_lines(self, size: Size) -> list[Painted]:
+        if self._contents.filtering:
+            return [Painted(filter_footer_line(self._keymap, size.width))]
         scopes = [Scope.EVERYWHERE, Scope.PANELS, Scope.DESK]
         if isinstance(self.focused, (RowList, CardsPanel)):
             scopes.append(Scope.LIST)
@@ -218,9 +222,10 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
     def _tabs_line(self, names: tuple[str, ...]) -> Line:
         """Return the tabs with their keys and counts; the shown one stands out."""
         spans: list[Span] = []
+        gap = Span("   " if self.size.width >= ROOMY_WIDTH else "  ")
         for name in names:
             if spans:
-                spans.append(Span("   "))
+                spans.append(gap)
             number = LOWER_TABS.index(name) + 1
             action = f"screen.tab('{name}')"
             shown = name in self._places
@@ -251,6 +256,7 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
         line = FilterLine(rows.filter_text, f"filter {WORDS[rows.table.id]}")
         await self.mount(line)
         line.focus()
+        self._draw()
 
     async def _close_filter(self) -> None:
         self._contents = replace(self._contents, filtering=False)
@@ -331,6 +337,11 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
         if name not in self._places and self._scene is not None and self._palette is not None:
             self.show(self._scene, self._palette)
         self.set_focus(self.lists[name])
+
+
+def _by_mark(models: Sequence[LoadedModel], marks: Mapping[str, int]) -> tuple[LoadedModel, ...]:
+    """Order models by their letters, which they keep; the engine's order changes with every use of a model."""
+    return tuple(sorted(models, key=lambda model: marks.get(model.key, len(marks))))
 
 
 def _small_lines(_size: Size) -> list[Painted]:

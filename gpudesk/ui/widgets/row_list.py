@@ -15,7 +15,7 @@ from textual.message import Message
 
 from gpudesk.keymap import Scope
 from gpudesk.ui.bindings import bindings_for
-from gpudesk.ui.cells import Line, Span
+from gpudesk.ui.cells import Line, Span, line_width
 from gpudesk.ui.layout import Frame, body_width
 from gpudesk.ui.tables import Placed, Table, header, ordered, place, row
 from gpudesk.ui.widgets.panel import LineWidget, frame_lines
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
+TITLE_MARGIN = 7
+"""Cells between and around a title and what stands at the right of it."""
 MOST_ROWS_KEPT = 500
 """Composed rows kept for the next moment."""
 
@@ -161,7 +163,7 @@ class RowList(LineWidget, Generic[Item]):
             size.height,
             self.frame,
             title=self.title,
-            right=self._position(count),
+            right=self._position(count, size.width),
             focused=self.has_focus,
             thumb=self._thumb(count),
         )
@@ -189,15 +191,17 @@ class RowList(LineWidget, Generic[Item]):
         """A band, where no frame tells where the list begins."""
         return "" if self.frame is Frame.BOX else "head"
 
-    def _position(self, lines: int) -> Line:
-        """Return the filter, and where we are when not everything is visible."""
+    def _position(self, lines: int, width: int) -> Line:
+        """Return the filter, and where we are when not everything is visible and the title leaves room."""
         spans: list[Span] = []
         shown, total = self.counts
         if self.filter_text:
             spans.append(Span(f"/{self.filter_text}", "accent"))
             spans.append(Span(f"  {shown} of {total}", "dim"))
         elif shown > lines:
-            spans.append(Span(f"{self._index + 1}/{shown}", "dim"))
+            position = f"{self._index + 1}/{shown}"
+            if line_width(self.title) + len(position) + TITLE_MARGIN <= width:
+                spans.append(Span(position, "dim"))
         return tuple(spans)
 
     def _thumb(self, lines: int) -> tuple[int, int] | None:
