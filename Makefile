@@ -51,7 +51,7 @@ bench: $(VENV)/test.stamp  ## time, processor share and memory beside nvitop and
 	$(BIN)/python -m compileall -q gpudesk
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
-pictures: $(VENV)/test.stamp  ## draw the pictures in assets/ anew from the simulated workstation
+pictures: $(VENV)/test.stamp  ## draw the pictures in assets/ anew, always from the same desks
 	$(BIN)/python -m tests.pictures
 
 lock:  ## resolve the pinned dependencies again (needs uv)
