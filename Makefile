@@ -54,7 +54,7 @@ bench: $(VENV)/test.stamp  ## time, processor share and memory beside nvitop and
 fit-report: $(VENV)/test.stamp  ## the fit against every measured case, beside other answers
 	@$(BIN)/python -m tests.fit.report
 
-pictures: $(VENV)/test.stamp  ## draw the pictures in assets/ anew from the simulated workstation
+pictures: $(VENV)/test.stamp  ## draw the pictures in assets/ anew, always from the same desks
 	$(BIN)/python -m tests.pictures
 
 lock:  ## resolve the pinned dependencies again (needs uv)

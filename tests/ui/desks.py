@@ -254,18 +254,19 @@ def some_events() -> tuple[Event, ...]:
         return Event(kind, NOW - timedelta(seconds=seconds), subject, message, severity, engine_url=URL)
 
     return (
-        event(2400, EventKind.LOADED, CHAT.name, "qwen3:14b was loaded, 10.9 GiB"),
-        event(1900, EventKind.LOADED, "devstral:24b", "devstral:24b was loaded, 15.2 GiB"),
-        event(1899, EventKind.EVICTED, CHAT.name, "qwen3:14b was evicted 21m before its time, for devstral:24b",
+        event(2400, EventKind.LOADED, CHAT.name, "qwen3:14b loaded (10.9 GiB, context 8192)"),
+        event(1900, EventKind.LOADED, "devstral:24b", "devstral:24b loaded (15.2 GiB, context 8192)"),
+        event(1899, EventKind.EVICTED, CHAT.name, "qwen3:14b evicted for devstral:24b, 21m before its time",
               Severity.WARNING),
-        event(1300, EventKind.UNLOADED, "devstral:24b", "devstral:24b was unloaded, its keep-alive was over"),
-        event(1204, EventKind.LOADED, CHAT.name, "qwen3:14b was loaded, 10.9 GiB"),
-        event(902, EventKind.RELOADED, CHAT.name, "qwen3:14b was reloaded, context 8192 is now 16384"),
-        event(611, EventKind.ENGINE_GONE, URL, "ollama at 127.0.0.1:11434 stopped answering", Severity.ERROR),
-        event(598, EventKind.ENGINE_BACK, URL, "ollama at 127.0.0.1:11434 answers again after 13s"),
+        event(1300, EventKind.UNLOADED, "devstral:24b", "devstral:24b unloaded: its keep-alive was over"),
+        event(1204, EventKind.LOADED, CHAT.name, "qwen3:14b loaded (10.9 GiB, context 8192)"),
+        event(902, EventKind.RELOADED, CHAT.name, "qwen3:14b reloaded with context 16384 instead of context 8192"),
+        event(611, EventKind.ENGINE_GONE, URL, f"{URL} is gone: refused the connection: nothing listens there",
+              Severity.ERROR),
+        event(598, EventKind.ENGINE_BACK, URL, f"{URL} answers"),
         event(420, EventKind.MEMORY_TAKEN, "blender", "blender took 2.1 GiB on card 0", Severity.WARNING),
         event(300, EventKind.MEMORY_RELEASED, "blender", "blender released 2.1 GiB on card 0"),
-        event(95, EventKind.LOADED, EMBED.name, "nomic-embed-text:latest was loaded, 0.7 GiB"),
+        event(95, EventKind.LOADED, EMBED.name, "nomic-embed-text:latest loaded (0.7 GiB, context 2048)"),
         event(28, EventKind.KEEP_ALIVE_CHANGED, CHAT.name, "keep-alive of qwen3:14b changed from forever to 5m",
               Severity.WARNING),
     )  # fmt: skip
@@ -329,8 +330,17 @@ def two_cards() -> Desk:
         engine_url=REMOTE_URL, local=False, memory_source=MemorySource.ENGINE, cards=(), difference_bytes=None,
         kv_cache_type=None, parallel=None,
     )  # fmt: skip
-    first = rtx4090(0, temperature_celsius=84, utilization_ratio=0.98, power_draw_watts=441.0)
-    second = rtx4090(1, name="NVIDIA RTX A5000", temperature_celsius=79, utilization_ratio=0.91)
+    first = rtx4090(
+        0, temperature_celsius=84, utilization_ratio=0.98, power_draw_watts=441.0,
+        processes=(
+            CardProcess(5001, int(19.6 * GIB)),
+            CardProcess(1830, int(0.34 * GIB), compute=False, graphics=True),
+        ),
+    )  # fmt: skip
+    second = rtx4090(
+        1, name="NVIDIA RTX A5000", temperature_celsius=79, utilization_ratio=0.91,
+        processes=(CardProcess(5001, int(18.4 * GIB)), CardProcess(4102, int(1.9 * GIB))),
+    )  # fmt: skip
     return replace(
         desk,
         cards=(
