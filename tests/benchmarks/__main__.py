@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks import environment, measures
+from tests.benchmarks import environment, fit, measures
 from tests.benchmarks.measures import Subject
 from tests.benchmarks.workload import Workload
 
@@ -40,6 +40,7 @@ class Programs:
     gpudesk: Path
     mtop: Path
     nvitop: Path
+    modelinfo: Path
 
 
 def against_mtop(what: str, ours: float, theirs: float, limit: float, show: Callable[[float], str]) -> Row:
@@ -116,6 +117,17 @@ def large_desk(programs: Programs, window: float) -> list[Row]:
     ]
 
 
+def fit_costs(programs: Programs, runs: int) -> list[Row]:
+    """A fit from the shell, and a plan in process."""
+    ours, theirs = fit.shell_seconds(programs.gpudesk, programs.modelinfo, runs)
+    ratio = ours / theirs
+    planned = fit.plan_seconds(runs)
+    return [
+        Row("fit FILE", seconds(ours), f"modelinfo {seconds(theirs)}", f"{ratio:.2f}", "≤ 1.0 x modelinfo", ratio <= 1),
+        against("plan of 6 models on 2 cards, seen for the first time", planned, 0.02, seconds),
+    ]
+
+
 def print_table(rows: Sequence[Row]) -> None:
     """Print the rows as a Markdown table."""
     print("| what | gpudesk | peers | ratio | bar | |\n|---|---|---|---|---|---|")
@@ -129,11 +141,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
     parser.add_argument("--runs", type=int, default=7, help="rounds per timing (default 7)")
     parser.add_argument("--window", type=float, default=30.0, help="seconds per processor-share window (default 30)")
-    parser.add_argument("--only", choices=["small", "large", "version"], help="one part of it")
+    parser.add_argument("--only", choices=["small", "large", "version", "fit"], help="one part of it")
     parser.add_argument("--json", action="store_true", help="print rows as JSON")
     options = parser.parse_args()
     peers, own = environment.peers(), environment.gpudesk()
-    programs = Programs(own / "gpudesk", peers / "mtop", peers / "nvitop")
+    programs = Programs(own / "gpudesk", peers / "mtop", peers / "nvitop", peers / "modelinfo")
     rows: list[Row] = []
     if options.only in (None, "version"):
         count = measures.modules_loaded(own / "python")
@@ -142,6 +154,8 @@ def main() -> int:
         rows += small_desk(programs, options.runs, options.window)
     if options.only in (None, "large"):
         rows += large_desk(programs, options.window)
+    if options.only in (None, "fit"):
+        rows += fit_costs(programs, options.runs)
     if options.json:
         print(json.dumps([vars(line) for line in rows]))
     else:
