@@ -12,6 +12,7 @@ import pytest
 from gpudesk.errors import ExitCode
 from gpudesk.keymap import BINDINGS, check_keymap, display_key
 from gpudesk.output import schema_fields
+from tests.fit import report
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -30,7 +31,11 @@ def fields_table() -> str:
     return "| field | meaning |\n|---|---|\n" + "\n".join(rows)
 
 
-@pytest.mark.parametrize(("name", "table"), [("keys", keys_table), ("fields", fields_table)])
+def fit_table() -> str:
+    return report.table(report.cases()).strip()
+
+
+@pytest.mark.parametrize(("name", "table"), [("keys", keys_table), ("fields", fields_table), ("fit", fit_table)])
 def test_the_tables_are_current(name: str, table: object) -> None:
     """GPUDESK_TEST_UPDATE_GOLDEN=1 writes them anew."""
     assert callable(table)
