@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from gpudesk.units import GIBIBYTE
 
@@ -69,6 +68,8 @@ def load_seconds(
         loads: measured ones; the median of the same file's answers outright, others give the rate.
         digest: of this file.
     """
+    from statistics import median
+
     same = [load.seconds for load in loads if digest is not None and load.digest == digest]
     if same:
         return SwapCost(median(same), "measured")

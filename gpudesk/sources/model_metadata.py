@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,6 +151,8 @@ class ModelMetadataSource:
                 continue
             blob = _weights_blob(content)
             if blob is not None:
+                from hashlib import sha256
+
                 return _Named(
                     _with_tag(word), sha256(content).hexdigest(), None, directory / "blobs" / f"sha256-{blob}"
                 )

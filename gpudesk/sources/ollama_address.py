@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -118,6 +117,8 @@ def is_local(url: str) -> bool:
     try:
         return is_own_address(ipaddress.ip_address(host.replace("%25", "%")))
     except ValueError:
+        import socket
+
         own = socket.gethostname().lower()
         return bool(own) and host.rstrip(".") in {own, f"{own}.local", own.partition(".")[0]}
 
@@ -141,6 +142,8 @@ def is_own_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bo
         return True
     if address.is_multicast or address == ipaddress.IPv4Address("255.255.255.255"):
         return False
+    import socket  # late: an address is nearly always loopback and never gets here
+
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
