@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gpudesk.fit.filling import RANK, Arranged, worst
 from gpudesk.fit.longest_context import longest_context, with_context
@@ -13,6 +13,7 @@ from gpudesk.fit.server_rules import file_bytes
 from gpudesk.fit.speed import reads_of, slowdown
 from gpudesk.fit.swap_cost import swap_seconds
 from gpudesk.fit.values import Alternative, Estimate, ServerForecast, Verdict, Wanted
+from gpudesk.records import dataclass
 
 SMALLER_MODELS = 3
 """How many smaller models are tried per plan."""

@@ -6,11 +6,11 @@ Sources: llama.cpp src/llama-model.cpp and src/models/*.cpp at b10488 (`set_swa_
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
 
 from gpudesk.fit.metadata import ModelMetadata
+from gpudesk.records import dataclass
 
 UNKNOWN_ARCHITECTURE = "unknown architecture"
 """The words of an estimate that knows only tensors and keys."""

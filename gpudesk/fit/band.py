@@ -6,8 +6,7 @@ process is a matter of card, driver and time (workspaces come with the first req
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from gpudesk.records import dataclass
 from gpudesk.units import MEBIBYTE
 
 WEIGHTS_SHARE = 0.001

@@ -55,12 +55,13 @@ memory = "24GB"
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from gpudesk.errors import UsageError
 from gpudesk.fit.budget_table import Table, shown
 from gpudesk.fit.values import LoadOptions
+from gpudesk.records import dataclass
 from gpudesk.text import clean
 
 ENTRY_LIMIT = 256

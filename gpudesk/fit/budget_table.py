@@ -6,10 +6,10 @@ import difflib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from gpudesk.errors import UsageError
 from gpudesk.quantities import parse_bytes
+from gpudesk.records import dataclass
 from gpudesk.text import clean
 
 

@@ -13,11 +13,11 @@ from here.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 
 from gpudesk.errors import UsageError
+from gpudesk.records import dataclass
 from gpudesk.units import MEBIBYTE
 
 _GIGABYTE = 1e9

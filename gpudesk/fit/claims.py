@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from gpudesk.fit.budget import Claim
 from gpudesk.fit.pipeline import GIGABYTE, Budget, gb_text
+from gpudesk.records import dataclass
 from gpudesk.units import GIBIBYTE
 
 

@@ -7,12 +7,13 @@ outputs reserved), ggml/src/ggml-cuda/fattn.cu (`ggml_cuda_flash_attn_ext_get_al
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gpudesk.fit.architectures import ArchitectureRules, Recurrence
 from gpudesk.fit.kv_cache import KvLayout, row_widths
 from gpudesk.fit.layer_graphs import GraphWidths, LayerWidths, Mixer, graph_bytes
 from gpudesk.fit.metadata import ModelMetadata
+from gpudesk.records import dataclass
 
 FUSED_FEED_FORWARD = frozenset(["glm4", "phi3", "chatglm"])
 """Gate and up projection in one matrix (told by the shape of `ffn_up`)."""

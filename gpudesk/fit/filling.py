@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from gpudesk.fit.values import CardBudget, CardPlan, Estimate, FreeEntry, Verdict
+from gpudesk.records import dataclass
 from gpudesk.units import MEBIBYTE
 
 MARGIN_BYTES = 512 * MEBIBYTE

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpudesk.errors import FailureKind, SourceError
+from gpudesk.records import dataclass
 from gpudesk.text import clean
 
 if TYPE_CHECKING:

@@ -7,13 +7,12 @@ Ollama v0.24.0: kvcache/causal.go:130 (`Init`), model/models/gptoss (`NewSWAMemC
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gpudesk.domain.engine import Era
 from gpudesk.fit.architectures import ArchitectureRules, Recurrence, cross_layers, rules
 from gpudesk.fit.metadata import ModelMetadata
 from gpudesk.fit.tensor_sizes import row_bytes
 from gpudesk.fit.values import LoadOptions
+from gpudesk.records import dataclass
 
 CELL_PADDING = 256
 """Cells of a stream are a multiple of it (src/llama-context.cpp:288)."""

@@ -7,10 +7,10 @@ wanted. The order and the sizes are those of llama.cpp at b10488: src/llama-grap
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from gpudesk.fit.graph_memory import Graph, view
+from gpudesk.records import dataclass
 
 F32 = 4
 

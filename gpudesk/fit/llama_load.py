@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gpudesk.fit.llama_server import FitOutcome, LlamaServerOptions, arguments, fit, load_options, profile
 from gpudesk.fit.values import CardBudget, EngineProfile, Estimate, Wanted
+from gpudesk.records import dataclass
 
 Estimator = Callable[[Wanted, EngineProfile, CardBudget], Estimate]
 """Estimates one model on one card that has room for anything."""

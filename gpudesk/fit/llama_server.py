@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gpudesk.domain.engine import Era
 from gpudesk.fit.values import EngineProfile, LoadOptions
+from gpudesk.records import dataclass
 from gpudesk.units import MEBIBYTE
 
 AUTO_PARALLEL = 4

@@ -7,7 +7,6 @@ because parts of a pipeline may work at the same time; what it comes to when the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 from gpudesk.errors import UsageError
@@ -15,6 +14,7 @@ from gpudesk.fit.budget import BudgetFile, CardEntry, Entry
 from gpudesk.fit.simple import FACTOR, SimpleModel, SimplePlan, file_size, simple_plan
 from gpudesk.fit.values import CardBudget, Estimate, FreeEntry, Verdict
 from gpudesk.fit.vllm import ABOVE_SHARE_BYTES, VllmInstance, VllmShare, plan_instances, share_bytes, weights_bytes
+from gpudesk.records import dataclass
 
 GIGABYTE = 10**9
 MARGIN_BYTES = 512 << 20

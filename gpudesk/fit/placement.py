@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 
 from gpudesk.domain.engine import Era
 from gpudesk.fit.values import CardBudget, EngineProfile, Parts
+from gpudesk.records import dataclass
 from gpudesk.units import MEBIBYTE
 
 FIT_MARGIN_BYTES = 1024 * MEBIBYTE

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 from gpudesk.domain.engine import Era
 from gpudesk.errors import GpudeskError
+from gpudesk.records import dataclass
 
 ARITHMETIC_VERSION = 1
 """Counted up when the formulas change, so that points calculated by older ones no longer correct the newer."""

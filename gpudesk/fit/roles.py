@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 
 from gpudesk.fit.metadata import ModelMetadata
 from gpudesk.fit.server_rules import file_bytes, is_embedding, sees
 from gpudesk.fit.values import Wanted
+from gpudesk.records import dataclass
 
 ROLE_CONTEXT = {"chat": 16384, "code": 16384, "tools": 16384, "vision": 8192, "autocomplete": 8192, "embed": 2048,
                 "rerank": 2048}  # fmt: skip

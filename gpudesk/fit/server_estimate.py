@@ -7,9 +7,9 @@ v0.33.0-rc2. Its figures are what that server believes, not what is then allocat
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from gpudesk.fit.metadata import ModelMetadata
+from gpudesk.records import dataclass
 from gpudesk.units import MEBIBYTE
 
 MINIMUM_BYTES = 457 * MEBIBYTE

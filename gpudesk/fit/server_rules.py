@@ -8,12 +8,12 @@ llm/llama_server.go:2681 (`PredictServerVRAM`) at v0.33.0-rc2; default contexts:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from gpudesk.domain.engine import Era
 from gpudesk.fit.metadata import ModelMetadata
 from gpudesk.fit.tensor_sizes import tensor_bytes
 from gpudesk.fit.values import CardBudget, EngineProfile, LoadOptions
+from gpudesk.records import dataclass
 from gpudesk.units import GIBIBYTE, MEBIBYTE
 
 SINGLE_SLOT = frozenset(

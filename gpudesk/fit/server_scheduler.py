@@ -10,7 +10,7 @@ This is the server's own view, wrong sizes included.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gpudesk.domain.engine import Era
 from gpudesk.fit.placement import Burden, card_groups, margin_bytes, place
@@ -26,6 +26,7 @@ from gpudesk.fit.server_rules import (
     version_key,
 )
 from gpudesk.fit.values import CardBudget, EngineProfile, Resident, Wanted
+from gpudesk.records import dataclass
 from gpudesk.units import GIBIBYTE
 
 MODELS_PER_CARD = 3

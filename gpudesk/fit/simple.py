@@ -11,8 +11,9 @@ import itertools
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+from gpudesk.records import dataclass
 
 FACTOR = 1.18
 """On top of the file for KV cache and buffers."""

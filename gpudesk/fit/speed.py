@@ -8,9 +8,8 @@ tokens per second were measured, only the ratio between two placements is taken 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gpudesk.fit.metadata import ModelMetadata
+from gpudesk.records import dataclass
 
 CARD_EFFICIENCY = 0.68
 """Share of a card's bandwidth that decoding reaches: the middle of 0.6 to 0.75."""

@@ -10,8 +10,8 @@ Ollama's runner with a 4.36 GiB file in 2.46 s of a request of 4.0 s; waiting fo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from gpudesk.records import dataclass
 from gpudesk.units import GIBIBYTE
 
 START_SECONDS = 0.8

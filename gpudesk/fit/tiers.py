@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from gpudesk.fit.calibration import Calibration
 from gpudesk.fit.card_table import card_named
@@ -11,6 +10,7 @@ from gpudesk.fit.filling import RANK
 from gpudesk.fit.longest_context import longest_context
 from gpudesk.fit.planner import Planner
 from gpudesk.fit.values import CardBudget, EngineProfile, Verdict, Wanted
+from gpudesk.records import dataclass
 
 SMALL_MODEL_GB = 4.2
 """A 7B model in Q4_K_M, in GB of 10**9, as the article's table has it."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from gpudesk.domain.engine import Era
 from gpudesk.fit.metadata import ModelMetadata, Tensor
+from gpudesk.records import dataclass
 
 
 class Verdict(StrEnum):

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 from gpudesk.fit.metadata import ModelMetadata
 from gpudesk.fit.values import Verdict
+from gpudesk.records import dataclass
 from gpudesk.units import GIBIBYTE
 
 ABOVE_SHARE_BYTES = (0, 400_000_000, 800_000_000)

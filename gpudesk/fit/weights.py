@@ -8,11 +8,11 @@ layer). Ollama before 0.30 places them the same way (ml/backend/ggml/ggml.go at 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from gpudesk.fit.architectures import ENCODERS, canonical
 from gpudesk.fit.metadata import ModelMetadata, Tensor
 from gpudesk.fit.tensor_sizes import tensor_bytes
+from gpudesk.records import dataclass
 
 INPUT_TENSORS = frozenset(["token_embd", "token_embd_norm", "token_types", "position_embd", "per_layer_token_embd"])
 """First part of the name of what llama.cpp's input layer loads (`LLM_TENSOR_LAYER_INPUT`)."""
