@@ -6,10 +6,10 @@ import difflib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from gpudesk.errors import UsageError
 from gpudesk.quantities import parse_bytes
-from gpudesk.records import dataclass
 from gpudesk.text import clean
 
 
@@ -24,7 +24,7 @@ def shown(value: object) -> str:
     return clean(text, 40)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)  # not of `gpudesk.records`, which knows no `__post_init__`
 class Table:
     """One table of the file, read key by key; every complaint names file, table, key and what was expected."""
 
