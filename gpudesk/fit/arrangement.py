@@ -41,6 +41,7 @@ class Arranger:
         self._alone: dict[tuple[int, str, LoadOptions, str, int], Estimate] = {}
         self._splits: dict[tuple[int, str, LoadOptions, tuple[int, ...]], Estimate] = {}
         self._arranged: dict[tuple[tuple[int, str, LoadOptions], ...], Arranged] = {}
+        self._placed: dict[tuple[int, int], tuple[Estimate, Estimate]] = {}
         self._kept: dict[int, object] = {}
         self._entries = tuple(sorted(entries, key=lambda entry: -entry.peak_bytes))
 
@@ -182,9 +183,12 @@ class Arranger:
         """Return the estimate of a model that has one card to itself as one over all cards."""
         if len(self._cards) == 1:
             return alone
-        by_card = [NOTHING] * len(self._cards)
-        by_card[position] = alone.parts
-        return replace(alone, by_card=tuple(by_card))
+        found = self._placed.get((id(alone), position))
+        if found is None or found[0] is not alone:
+            by_card = [NOTHING] * len(self._cards)
+            by_card[position] = alone.parts
+            found = self._placed[id(alone), position] = (alone, replace(alone, by_card=tuple(by_card)))
+        return found[1]
 
     def _on_host(self, one: Wanted) -> Estimate:
         card = CardBudget(0, "no card", 0, 0)

@@ -46,6 +46,8 @@ class Prepared:
     metadata: ModelMetadata
     rules: ArchitectureRules
     weights: WeightLayout
+    projector_bytes: int
+    """Weights of the projector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def prepare(metadata: ModelMetadata) -> Prepared:
     if len(_prepared) >= REMEMBERED:
         _prepared.clear()
         _computed.clear()
-    made = Prepared(metadata, rules(metadata), weights(metadata))
+    made = Prepared(metadata, rules(metadata), weights(metadata), projector.weights_bytes(metadata))
     _prepared[id(metadata)] = made
     return made
 
@@ -244,7 +246,7 @@ def _burden(
 
 def _beside(prepared: Prepared, load: Load, profile: EngineProfile) -> Parts:
     """Return what lies whole on the first used card: projector, adapters, draft model."""
-    seeing = projector.projector(prepared.metadata, profile.era)
+    seeing = projector.projector(prepared.metadata, profile.era, prepared.projector_bytes)
     adapters = adapter_bytes(load.options.lora)
     if load.options.draft is None:
         return Parts(weights_bytes=adapters, projector_bytes=seeing)
@@ -272,7 +274,12 @@ def _estimate(
     parts = total_of(placement.by_card)
     used = [number for number, each in enumerate(placement.by_card) if each.total_bytes]
     metadata = prepared.metadata
-    seeing_high = projector.projector_high(metadata, profile.era) - projector.projector(metadata, profile.era)
+    held = prepared.projector_bytes
+    seeing_high = 0
+    if held:
+        seeing_high = projector.projector_high(metadata, profile.era, held) - projector.projector(
+            metadata, profile.era, held
+        )
     low, high = band(
         parts.total_bytes,
         Uncertainty(

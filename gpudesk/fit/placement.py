@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import accumulate
 
 from gpudesk.domain.engine import Era
@@ -127,8 +128,13 @@ def split(layers: int, shares: Sequence[int]) -> tuple[int, ...]:
     The layer at place `i` goes to the first card whose cumulative share is above `i / layers`
     (llama.cpp src/llama-model.cpp, `get_layer_buft_list` at b10488: `std::upper_bound` on the normalized sums).
     """
-    if not shares:
-        return ()
+    if len(shares) <= 1:
+        return (layers,) * len(shares)
+    return _split(layers, tuple(shares))
+
+
+@lru_cache(maxsize=1024)
+def _split(layers: int, shares: tuple[int, ...]) -> tuple[int, ...]:
     usable = [max(0, share) for share in shares]
     if not any(usable):
         usable = [1] * len(usable)
@@ -169,13 +175,13 @@ def parts_of(
     for position, count in zip(group, counts, strict=True):
         if not count:
             continue
-        weights = kv = 0
-        for mine in range(layer, layer + count):
-            weights += burden.layer_bytes(mine)
-            kv += burden.kv_bytes(mine)
-            if mine < keeps_experts and mine < len(burden.experts):
-                weights -= burden.experts[mine]
-        layer += count
+        end = layer + count
+        weights, kv = sum(burden.layers[layer:end]), sum(burden.kv[layer:end])
+        if end == burden.layers_total:
+            weights += burden.output_bytes
+        if layer < keeps_experts:
+            weights -= sum(burden.experts[layer : min(end, keeps_experts)])
+        layer = end
         extra = burden.first_card if first else NOTHING
         first = False
         found[position] = Parts(
@@ -241,7 +247,9 @@ def _finish(
     partial = placed < burden.layers_total or experts_on_host > 0
     by_card = parts_of(burden, counts, group, len(cards), experts_on_host, partial=partial)
     left = burden.layers_total - placed
-    host = burden.host_bytes + sum(burden.layer_bytes(layer) + burden.kv_bytes(layer) for layer in range(left))
+    host = burden.host_bytes + sum(burden.layers[:left]) + sum(burden.kv[:left])
+    if left == burden.layers_total:
+        host += burden.output_bytes
     host += sum(burden.experts[left : left + experts_on_host])
     fits = all(
         parts.total_bytes + margin <= card.available_bytes

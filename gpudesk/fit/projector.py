@@ -40,19 +40,25 @@ def graph_bytes(metadata: ModelMetadata, era: Era) -> int:
     return pixels + max(live, scores + 4 * width * patch)
 
 
-def projector(metadata: ModelMetadata, era: Era) -> int:
-    """Return all that seeing takes on the card; 0 for a model without a projector."""
-    held = weights_bytes(metadata)
+def projector(metadata: ModelMetadata, era: Era, held: int | None = None) -> int:
+    """Return all that seeing takes on the card; 0 for a model without a projector.
+
+    Args:
+        metadata: the model.
+        era: of the engine.
+        held: the projector's weights, where they are summed already.
+    """
+    held = weights_bytes(metadata) if held is None else held
     return held + graph_bytes(metadata, era) if held else 0
 
 
-def projector_high(metadata: ModelMetadata, era: Era) -> int:
+def projector_high(metadata: ModelMetadata, era: Era, held: int | None = None) -> int:
     """Return what it takes when the encoder's attention is computed over all patches at once."""
-    held = weights_bytes(metadata)
+    held = weights_bytes(metadata) if held is None else held
     if not held:
         return 0
     size, patch = metadata.vision_image_size, metadata.vision_patch_size
     if not size or not patch:
         return held + 6 * UNKNOWN_GRAPH_BYTES
     patches = min(MOST_PATCHES, (size // patch) ** 2)
-    return projector(metadata, era) + 4 * patches * patches * (metadata.vision_head_count or 16)
+    return projector(metadata, era, held) + 4 * patches * patches * (metadata.vision_head_count or 16)

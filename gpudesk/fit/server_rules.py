@@ -8,6 +8,7 @@ llm/llama_server.go:2681 (`PredictServerVRAM`) at v0.33.0-rc2; default contexts:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from gpudesk.domain.engine import Era
 from gpudesk.fit.metadata import ModelMetadata
@@ -54,10 +55,15 @@ class Served:
 
 def version_key(profile: EngineProfile) -> tuple[int, int, int]:
     """Return the version as numbers; when it is unknown, the last one of the era."""
-    parts = (profile.version or "").lstrip("v").split("-")[0].split("+")[0].split(".")
+    return _version_key(profile.version, profile.era)
+
+
+@lru_cache(maxsize=64)
+def _version_key(version: str | None, era: Era) -> tuple[int, int, int]:
+    parts = (version or "").lstrip("v").split("-")[0].split("+")[0].split(".")
     numbers = [int(part) for part in parts[:3] if part.isascii() and part.isdecimal()]
     if len(numbers) < 2 or not any(numbers):
-        return _ERA_VERSIONS[profile.era]
+        return _ERA_VERSIONS[era]
     padded = [*numbers, 0, 0][:3]
     return padded[0], padded[1], padded[2]
 

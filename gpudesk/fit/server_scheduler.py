@@ -217,7 +217,9 @@ class _Choice:
         self.believed = sum(rooms)
         if ask.batch_is_automatic:
             flash = ask.flash_attention or self._profile.backend != "cuda"
-            ask = replace(ask, batch_size=automatic_batch(ask.context_total, self.predicted, rooms, flash=flash))
+            batch = automatic_batch(ask.context_total, self.predicted, rooms, flash=flash)
+            if batch != ask.batch_size:
+                ask = replace(ask, batch_size=batch)
         self.ask = ask
         self.predicted += 0 if is_embedding(metadata) else batch_surcharge(ask.batch_size)
         layers = self._wanted.options.layers_on_gpu
