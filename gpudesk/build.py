@@ -32,6 +32,9 @@ DEMO_BANNER = "DEMO: simulated numbers"
 ENGINE_PACE = 2.0
 """Intervals between two looks at an engine: its timers are counted down here, only loads and evictions are news."""
 
+LEARNING_SECONDS = 5.0
+"""How long after the start loads begin to be learned from."""
+
 PROBE_SECONDS = 1.0
 """How long the start waits to learn whether there is anything to show."""
 
@@ -217,26 +220,25 @@ def run_screen(workstation: Workstation) -> int:
     start.resume_collector_soon()
     poller = Poller(workstation.sources, workstation.clock)
     poller.start()
-    learner = None
+    stop_learning: Callable[[], None] | None = None
     try:
         from gpudesk.ui.app import GpudeskApp
         from gpudesk.ui.run import run_app
 
         if not workstation.demo:
             _stop_when_empty(poller, workstation.settings)
-            learner = _start_learning(poller)
-        planner = _desk_planner(workstation)
+            stop_learning = _learn_later(poller)
         app = GpudeskApp(
             poller,
             workstation.settings,
             banner=workstation.banner,
             problems=workstation.problems,
-            planning=planner,
+            planning=lambda: _desk_planner(workstation),
         )
         return run_app(app)
     finally:
-        if learner is not None:
-            learner.stop()
+        if stop_learning is not None:
+            stop_learning()
         poller.stop()
         workstation.close()
 
@@ -254,16 +256,35 @@ def _desk_planner(workstation: Workstation) -> DeskPlanner:
     )
 
 
-def _start_learning(poller: Poller) -> Learner:
-    """Keep what the driver measures of the loads on the screen, for the planner."""
-    from gpudesk.learner import Learner, calculated
-    from gpudesk.paths import cache_directory, data_directory
-    from gpudesk.sources.calibration_store import CalibrationStore
+def _learn_later(poller: Poller) -> Callable[[], None]:
+    """Keep what the driver measures of the loads on the screen, for the planner; return what ends it.
 
-    store, cache = CalibrationStore(data_directory()), cache_directory()
-    learner = Learner(poller, lambda load: calculated(load, cache), store.add)
-    learner.start()
-    return learner
+    It begins some seconds in: its arithmetic takes longer to import than the screen takes to paint.
+    """
+    import threading
+
+    running: list[Learner] = []
+
+    def begin() -> None:
+        from gpudesk.learner import Learner, calculated
+        from gpudesk.paths import cache_directory, data_directory
+        from gpudesk.sources.calibration_store import CalibrationStore
+
+        store, cache = CalibrationStore(data_directory()), cache_directory()
+        learner = Learner(poller, lambda load: calculated(load, cache), store.add)
+        running.append(learner)
+        learner.start()
+
+    timer = threading.Timer(LEARNING_SECONDS, begin)
+    timer.daemon = True
+    timer.start()
+
+    def stop() -> None:
+        timer.cancel()
+        for learner in running:
+            learner.stop()
+
+    return stop
 
 
 def _stop_when_empty(poller: Poller, settings: Settings) -> None:

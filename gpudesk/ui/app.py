@@ -23,7 +23,7 @@ from gpudesk.ui.themes import DARK_NAME, LIGHT_NAME, own_themes
 from gpudesk.watch.history import Span as HistorySpan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from textual import events
     from textual.app import SystemCommand
@@ -66,7 +66,7 @@ class GpudeskApp(App[int], inherit_bindings=False):
         *,
         banner: str | None = None,
         problems: Sequence[Problem] = (),
-        planning: Planning | None = None,
+        planning: Callable[[], Planning] | None = None,
         door: PlanDoor | None = None,
     ) -> None:
         """Make the application; nothing is read or drawn yet.
@@ -76,7 +76,7 @@ class GpudeskApp(App[int], inherit_bindings=False):
             settings: what the user set.
             banner: a line that stays under the title, for the demo.
             problems: what is wrong outside the watch (a broken configuration), shown among the others.
-            planning: who reads headers and plans; None leaves the planner out.
+            planning: makes who reads headers and plans, when that is first asked for; None leaves the planner out.
             door: who carries plans out; None shows them as text.
         """
         super().__init__(driver_class=_driver_class(), ansi_color=True if settings.ansi_colors else None)
@@ -85,6 +85,7 @@ class GpudeskApp(App[int], inherit_bindings=False):
         self._banner = banner
         self._own_problems = tuple(problems)
         self._planning = planning
+        self._planner: Planning | None = None
         self._door = door
         self._marks: dict[str, int] = {}
         self._span = HistorySpan.MINUTE
@@ -227,7 +228,9 @@ class GpudeskApp(App[int], inherit_bindings=False):
         if self._planning is None:
             self.notify("there is nobody to ask about models here", severity="warning", timeout=3)
             return
-        planner = PlannerScreen(self._planning, banner=self._banner, keymap=self._keymap_in_use, door=self._door)
+        if self._planner is None:
+            self._planner = self._planning()
+        planner = PlannerScreen(self._planner, banner=self._banner, keymap=self._keymap_in_use, door=self._door)
         planner.show(self.scene(), self.palette)
         self.push_screen(planner)
 

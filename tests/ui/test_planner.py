@@ -59,7 +59,7 @@ async def planning(
 ) -> AsyncIterator[tuple[Shown, HandMade]]:
     """The planner on a desk, once everything is read and planned."""
     planner = planner or HandMade()
-    async with showing(desk, size, settings=SETTINGS, planning=planner, **arguments) as shown:
+    async with showing(desk, size, settings=SETTINGS, planning=lambda: planner, **arguments) as shown:
         await shown.press("f")
         board = board_of(shown)
         if planner.may_read.is_set() and planner.may_plan.is_set():

@@ -89,5 +89,5 @@ def test_the_planner_looks_as_it_did(
     name, size, keys = state
     planner = HandMade()
     planner.evicts = ("nomic-embed-text:latest",)
-    app = GpudeskApp(seeded(ALL_DESKS[name]()), SETTINGS, planning=planner)
+    app = GpudeskApp(seeded(ALL_DESKS[name]()), SETTINGS, planning=lambda: planner)
     assert snap_compare(app, terminal_size=size, run_before=lambda pilot: _open_planner(pilot, keys))
