@@ -239,7 +239,22 @@ def _with_scenario(arguments: Sequence[str]) -> list[str]:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse one command line.
 
+    Models may stand behind options, too (`fit A --card X B`), where argparse by itself takes them for unknown words.
+
     Raises:
         UsageError: it cannot be understood.
     """
-    return build_parser().parse_args(_with_scenario(arguments))
+    parser = build_parser()
+    given, rest = parser.parse_known_args(_with_scenario(arguments))
+    models = getattr(given, "models", None)
+    if rest and (models is None or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {next((word for word in rest if word.startswith('-')), rest[0])}")
+    if rest:
+        from gpudesk.planner_values import model_value
+
+        check = _checked(model_value)
+        try:
+            given.models = [*(models or ()), *(check(word) for word in rest)]
+        except argparse.ArgumentTypeError as error:
+            parser.error(f"argument MODEL[@CTX]: {error}")
+    return given

@@ -355,3 +355,14 @@ def test_the_verb_is_never_taken_for_a_scenario() -> None:
     assert vars(arguments.parse(["status", "--demo"])).get("demo") == ""
     with pytest.raises(UsageError):
         arguments.parse(["--demo", "coding", "stats"])
+
+
+def test_models_may_stand_behind_options() -> None:
+    mixed = arguments.parse(["fit", "chat:8b@8k", "--card", "RTX 4090", "embed", "--json"])
+    assert mixed.models == arguments.parse(["fit", "chat:8b@8k", "embed"]).models
+    with pytest.raises(UsageError, match="unknown option --vrm"):
+        arguments.parse(["fit", "chat:8b", "--json", "embed", "--vrm"])
+    with pytest.raises(UsageError, match="'embed@x' is not"):
+        arguments.parse(["fit", "chat:8b", "--json", "embed@x"])
+    with pytest.raises(UsageError, match="unknown argument embed"):
+        arguments.parse(["status", "embed"])
