@@ -104,6 +104,8 @@ def _notes(
         notes += [prefix + note for note in step.served.notes]
         if step.already_loaded:
             notes.append(f"{one.name} is loaded already and stays as it is")
+        if settings := _server_settings(one, step, profile):
+            notes.append(f"{one.name}: the plan counts on an Ollama that was started with {settings}")
         if step.reloads:
             notes.append(f"{one.name} is loaded with another context and is started again")
         if step.evicted:
@@ -121,8 +123,22 @@ def _notes(
                 if resident.pinned or resident.keep_alive_seconds is None
             ]
         if step.spills:
-            notes.append(f"Ollama will put layers of {one.name} on the CPU: it leaves room for more than it needs")
+            notes.append(f"Ollama will put layers of {one.name} on the CPU: by its own count not all of them have room")
     return tuple(dict.fromkeys(notes))
+
+
+def _server_settings(one: Wanted, step: Step, profile: EngineProfile) -> str:
+    """Name the variables the server has to have for this plan and is not known to have; no request can change them.
+
+    Source: ollama envconfig/config.go (OLLAMA_KV_CACHE_TYPE, OLLAMA_NUM_PARALLEL) at v0.33.0-rc2.
+    """
+    options, settings = one.options, []
+    if step.served.parallel != served(one.metadata, replace(options, parallel=None), profile, ()).parallel:
+        settings.append(f"OLLAMA_NUM_PARALLEL={step.served.parallel}")
+    types = (options.kv_cache_type_k, options.kv_cache_type_v)
+    if types != (profile.kv_cache_type,) * 2 and one.metadata.pooling_type is None:
+        settings.append(f"OLLAMA_KV_CACHE_TYPE={options.kv_cache_type_k}")
+    return " and ".join(settings)
 
 
 def _why(step: Step, profile: EngineProfile, cards: int) -> str:

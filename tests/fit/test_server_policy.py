@@ -342,3 +342,22 @@ def test_more_context_never_evicts_less() -> None:
             for length in (2048, 8192, 16384, 65536)
         ]
         assert counts == sorted(counts), name
+
+
+@pytest.mark.parametrize(
+    ("options", "settings"),
+    [
+        ({"parallel": 4}, "OLLAMA_NUM_PARALLEL=4"),
+        ({"kv_cache_type_k": "q8_0", "kv_cache_type_v": "q8_0"}, "OLLAMA_KV_CACHE_TYPE=q8_0"),
+    ],
+)
+def test_settings_of_the_whole_server_are_named(options: dict[str, object], settings: str) -> None:
+    """No request changes slots or KV type: a plan with others holds only where the server was started so."""
+    there = resident("qwen3:14b", 10, context_length=8192)
+    ask = [wanted("qwen3:14b", context_length=8192, **options)]
+    said = f"qwen3:14b: the plan counts on an Ollama that was started with {settings}"
+    assert said in forecast(ask, E3, [card(24, free=12)], residents=[there]).notes
+    assert said in forecast(ask, E3, [card(24)]).notes
+    set_so = EngineProfile(version="0.33.0", parallel=4, kv_cache_type="q8_0")
+    other = [wanted("qwen3:14b", context_length=8192, kv_cache_type_k="q8_0", kv_cache_type_v="q8_0")]
+    assert not any("started with" in note for note in forecast(other, set_so, [card(24)]).notes)
