@@ -112,7 +112,11 @@ class State:
         return min(self.room)
 
     def arranged(self, models: Sequence[Estimate]) -> Arranged:
-        """Return the result."""
+        """Return the result; a card that was to take a model and stays empty says so, too."""
+        if self.failed:
+            for position, planned in enumerate(self.planned):
+                if not planned:
+                    self._mark(position, Verdict.DOES_NOT_FIT)
         cards = tuple(
             CardPlan(card, planned, high, verdict)
             for card, planned, high, verdict in zip(self.cards, self.planned, self.high, self.verdicts, strict=True)

@@ -77,8 +77,9 @@ def _notes(wanted: Sequence[Wanted], arranged: Arranged, server: ServerForecast,
     if fits and server.spills:
         notes.append("it would fit, but the engine will leave layers on the CPU, because it keeps a margin")
     if planner.own:
-        names = ", ".join(resident.name for resident in planner.own)
-        notes.append(f"what {names} holds now counts as free: the plan contains it")
+        names = [resident.name for resident in planner.own]
+        verb, them = ("holds", "it") if len(names) == 1 else ("hold", "them")
+        notes.append(f"what {' and '.join(names)} {verb} now counts as free: the plan contains {them}")
     return tuple(dict.fromkeys(notes))
 
 

@@ -157,7 +157,10 @@ def _without(cards: Sequence[CardBudget], residents: Sequence[Resident]) -> tupl
         for position in range(len(cards))
     ]
     return tuple(
-        replace(card, available_bytes=min(card.memory_total_bytes - card.reserve_bytes, card.available_bytes + more))
+        replace(
+            card,
+            available_bytes=max(0, min(card.memory_total_bytes - card.reserve_bytes, card.available_bytes + more)),
+        )
         if more
         else card
         for card, more in zip(cards, freed, strict=True)

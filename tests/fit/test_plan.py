@@ -209,3 +209,28 @@ def test_estimates_are_made_once_per_kind_of_card() -> None:
     assert isinstance(planner.arranger, Arranger)
     one = fixed("qwen3:14b")
     assert planner.arranger.alone(one, 0) is planner.arranger.alone(one, 0)
+
+
+def test_a_card_that_stays_empty_though_a_model_was_meant_for_it_does_not_fit() -> None:
+    made = quick([fixed("qwen3:14b")], [card(24, free=0.5)])
+    assert made.verdict is Verdict.DOES_NOT_FIT
+    assert [each.verdict for each in made.cards] == [Verdict.DOES_NOT_FIT]
+    asked_for = quick([fixed("qwen3:14b", layers_on_gpu=0)], [card(24)])
+    assert [each.verdict for each in asked_for.cards] == [Verdict.FITS]
+
+
+def test_a_reserve_above_the_card_leaves_nothing_and_not_less() -> None:
+    held = 11 * GIBIBYTE
+    there = Resident("qwen3:14b", held, (held,), 300.0, context_length=8192)
+    cards = [card(24, free=0, reserve_bytes=30 * GIBIBYTE)]
+    made = quick([fixed("qwen3:14b")], cards, residents=[there])
+    assert made.cards[0].budget.available_bytes == 0
+
+
+def test_what_residents_hold_is_said_in_the_number_it_has() -> None:
+    there = [Resident(name, GIBIBYTE, (GIBIBYTE,), 300.0) for name in ("qwen3:14b", "qwen2.5-coder:1.5b")]
+    models = [fixed(resident.name) for resident in there]
+    both = quick(models, [card(24)], residents=there).notes
+    assert "what qwen3:14b and qwen2.5-coder:1.5b hold now counts as free: the plan contains them" in both
+    one = quick(models[:1], [card(24)], residents=there).notes
+    assert "what qwen3:14b holds now counts as free: the plan contains it" in one
