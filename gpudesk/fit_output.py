@@ -284,7 +284,14 @@ def _server(plan: Plan, engine: str, style: Style) -> list[str]:
         words.append(f"load {plan.models[0].name if plan.models else 'it'} with {', '.join(settings)}")
     sentence = f"{engine} will {'; '.join(words)}" if words else ""
     marked = style.caution(sentence) if server.would_evict or server.spills else sentence
-    return [*([marked] if sentence else []), *(f"  {note}" for note in server.notes)]
+    notes = [_without_advice(note, plan.notes) for note in server.notes]
+    return [*([marked] if sentence else []), *(f"  {note}" for note in notes)]
+
+
+def _without_advice(note: str, said: Sequence[str]) -> str:
+    """Leave out the advice of a note where the verdict has given the same above."""
+    rule, _, advice = note.rpartition("; set num_ctx")
+    return rule if rule and any(each.endswith(f"; set num_ctx{advice}") for each in said) else note
 
 
 def _alternatives(plan: Plan, style: Style) -> list[str]:

@@ -131,3 +131,17 @@ def test_columns_go_before_lines_grow(width: int) -> None:
     table = [line for line in lines if line.startswith(("MODEL", "qwen3:14b  ", "bge-m3"))]
     assert len(table) >= 3
     assert all(len(line) <= max(width, 55) for line in table)
+
+
+def test_the_same_advice_is_given_once() -> None:
+    plan = fits()
+    advice = "set num_ctx 8192 and it will not"
+    rule = "Ollama will evict chat before it loads qwen3:14b: it keeps at most 1 models loaded"
+    server = replace(plan.server, notes=(f"{rule}; {advice}",))
+    said = replace(plan, server=server, notes=(f"it would fit, but Ollama will evict chat first; {advice}",))
+    style = Style(width=200, color=False, ascii_only=False)
+    shown = plan_lines(said, style, engine="Ollama")
+    assert sum(advice in line for line in shown) == 1
+    assert f"  {rule}" in shown
+    assert f"  {rule}; {advice}" in plan_lines(replace(said, notes=()), style, engine="Ollama")
+    assert document(said)["server"]["notes"] == [f"{rule}; {advice}"]  # type: ignore[index,call-overload]
