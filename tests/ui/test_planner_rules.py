@@ -314,6 +314,10 @@ def test_a_plan_without_a_door_is_text_that_can_be_followed() -> None:
     assert f"load again {EMBED.name} with num_ctx 1024" in shown
     assert "load gemma3:4b with num_ctx 4096, 1 slot, KV f16" in shown
     assert command_words(handover) == (f"gpudesk fit {CHAT.name}@16384 {EMBED.name}@1024 gemma3:4b@4096")
+    assert "Nearly the same in a shell" in shown
+    alone = replace(handover, wanted=handover.wanted[:1], plan=replace(plan, models=plan.models[:1]))
+    assert command_words(alone) == f"gpudesk fit {CHAT.name}@16384 --parallel 2 --kv q8_0"
+    assert "\nThe same in a shell" in text(handover_lines(Purpose.MAKE_IT_SO, alone, 100))
     assert "working sets" in text(handover_lines(Purpose.SAVE, handover, 100))
 
 

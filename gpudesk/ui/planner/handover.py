@@ -13,6 +13,7 @@ from gpudesk.ui.view_detail import heading, paragraphs
 from gpudesk.watch.planning import Purpose
 
 if TYPE_CHECKING:
+    from gpudesk.fit.values import Wanted
     from gpudesk.ui.scene import Scene
     from gpudesk.watch.planning import Handover
 
@@ -24,7 +25,43 @@ def command_words(handover: Handover) -> str:
     for one in handover.wanted:
         context = one.options.context_length or (estimates[one.name].context_length if one.name in estimates else None)
         words.append(f"{one.name}@{context}" if context else one.name)
+    slots, kv_types = _slots(handover), _kv_types(handover)
+    if len(slots) == 1 and slots != {1}:
+        words.append(f"--parallel {next(iter(slots))}")
+    if len(kv_types) == 1 and kv_types != {"f16"}:
+        words.append(f"--kv {next(iter(kv_types))}")
     return f"gpudesk fit {' '.join(words)}"
+
+
+def _slots(handover: Handover) -> set[int]:
+    """Return the numbers of slots in the plan, of models that generate: the others have one whatever is typed."""
+    return {
+        made.parallel
+        for one, made in zip(handover.wanted, handover.plan.models, strict=True)
+        if one.metadata.pooling_type is None
+    }
+
+
+def _kv_types(handover: Handover) -> set[str]:
+    """Return the types of KV cache in the plan, of models that have one."""
+    return {
+        kv_type_words(one)
+        for one, made in zip(handover.wanted, handover.plan.models, strict=True)
+        if made.parts.kv_cache_bytes
+    }
+
+
+def kv_type_words(wanted: Wanted) -> str:
+    """Return the type of KV cache as it is typed: `q8_0`, or `q8_0/q4_0`."""
+    keys, values = wanted.options.kv_cache_type_k, wanted.options.kv_cache_type_v
+    return keys if keys == values else f"{keys}/{values}"
+
+
+def shell_heading(handover: Handover) -> str:
+    """Say how near the command comes: it has one number of slots and one KV type for all models."""
+    if len(_slots(handover)) > 1 or len(_kv_types(handover)) > 1:
+        return "Nearly the same in a shell, where slots and KV type are one for all"
+    return "The same in a shell"
 
 
 def handover_lines(purpose: Purpose, handover: Handover, width: int) -> list[Line]:
@@ -40,18 +77,15 @@ def handover_lines(purpose: Purpose, handover: Handover, width: int) -> list[Lin
     steps = [f"unload {name}" for name in handover.leaving]
     resident = {each.name: each for each in handover.ground.residents}
     for one, made in zip(handover.wanted, handover.plan.models, strict=True):
-        options = one.options
-        keys, values = options.kv_cache_type_k, options.kv_cache_type_v
-        kv_type = keys if keys == values else f"{keys}/{values}"
         layers = f", {made.layers_on_gpu} of {made.layers_total} layers on the card" if (
             made.layers_on_gpu < made.layers_total) else ""  # fmt: skip
         slots = f"{made.parallel} slot{'' if made.parallel == 1 else 's'}"
         there = resident.get(one.name)
         same = there is not None and there.context_length in (None, made.context_length)
         verb = "load" if there is None else "keep" if same else "load again"
-        steps.append(f"{verb} {one.name} with num_ctx {made.context_length}, {slots}, KV {kv_type}{layers}")
+        steps.append(f"{verb} {one.name} with num_ctx {made.context_length}, {slots}, KV {kv_type_words(one)}{layers}")
     lines += paragraphs(steps, width)
-    lines += [(), heading("The same in a shell")]
+    lines += [(), heading(shell_heading(handover))]
     lines += paragraphs([command_words(handover)], width, mark=" ")
     lines += [(), heading("The plan")]
     style = Style(width=max(40, width), color=False, ascii_only=False)
