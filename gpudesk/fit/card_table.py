@@ -243,5 +243,5 @@ def card_named(name: str) -> KnownCard:
     if card is not None:
         return card
     near = nearest_cards(name)
-    hint = f"did you mean {', '.join(near)}? " if near else ""
-    raise UsageError(f"no known card is named {name!r}", f"{hint}or give its memory: --vram 24GiB")
+    hint = f"Did you mean {', '.join(near)}? Or give" if near else "Give"
+    raise UsageError(f"no known card is named {name!r}", f"{hint} its memory: --vram 24GiB")

@@ -100,8 +100,10 @@ def _autocomplete(candidate: Candidate, name: str, size: float) -> Suitability |
     fast = 6 * math.exp(-((math.log2(max(active, 0.05) / 2.0)) ** 2) / 3)
     score = fast + (2.5 if fills else 1.0) + (1.0 if _CODE.search(name) else 0.0)
     why = "fills in the middle" if fills else "fills in the middle, by its name"
-    speed = "small and fast" if active <= 4 else "slow for every key press" if active > 9 else "not the fastest"
-    return Suitability(score, f"{why}, {speed} ({_size(size)})")
+    fast_words = "small and fast" if size <= 4 else "fast"
+    speed = fast_words if active <= 4 else "slow for every key press" if active > 9 else "not the fastest"
+    measure = _size(size) if active > size * 0.9 else f"{_size(active)} of {_size(size)} per token"
+    return Suitability(score, f"{why}, {speed} ({measure})")
 
 
 def _writes(candidate: Candidate, name: str, size: float, role: str) -> Suitability | None:

@@ -135,3 +135,12 @@ def _seconds() -> float:
     started = time.process_time()
     suggest(INSTALLED, ROLES, [card(24, free=22)], E3)
     return time.process_time() - started
+
+
+def test_a_mixture_is_not_called_small() -> None:
+    """Its speed is that of the experts used, its size that of the file."""
+    mixture = next(candidate for candidate in INSTALLED if candidate.name == "deepseek-coder-v2:16b")
+    found = suitability(mixture, "autocomplete", billions(mixture.wanted.metadata))
+    assert found is not None
+    assert "small" not in found.reason
+    assert "B of 15.7B per token" in found.reason
