@@ -88,10 +88,18 @@ def graph_widths(
             found.setdefault(layer_widths(metadata, shape, cache, options, layer, known.named), layer)
         # Which layers are alike does not depend on how the model is loaded.
         known.kinds = tuple(found.values())
+        end = metadata.layer_count - 1
+        alike = found[layer_widths(metadata, shape, cache, options, end, known.named)]
+        if metadata.head_count_kv[alike] == metadata.head_count_kv[end]:
+            known.last = known.kinds.index(alike)
     layers = [layer_widths(metadata, shape, cache, options, layer, known.named) for layer in known.kinds]
+    if known.last is None:
+        last = layer_widths(metadata, shape, cache, options, metadata.layer_count - 1, known.named)
+    else:
+        last = layers[known.last]
     if len(layers) == 1:
         layers *= 2
-    layers.append(layer_widths(metadata, shape, cache, options, metadata.layer_count - 1, known.named))
+    layers.append(last)
     named = known.named
     encoder = shape.encoder
     return GraphWidths(
@@ -116,6 +124,8 @@ class _Shapes:
     """Its matrices by name."""
     kinds: tuple[int, ...] = ()
     """The first layer of each kind."""
+    last: int | None = None
+    """Which of the kinds the last layer is, if it has as many KV heads."""
 
 
 _known: dict[int, _Shapes] = {}

@@ -25,7 +25,7 @@ class Graph:
         """Start without nodes."""
         self._sizes: list[int] = []
         self._sources: list[tuple[int, ...]] = []
-        self._views: list[frozenset[int]] = []
+        self._views: dict[int, frozenset[int]] = {}
         self._inplace: list[bool] = []
         self._output: set[int] = set()
 
@@ -35,10 +35,13 @@ class Graph:
         In place work: element-wise operations, norms, softmax, rope (`ggml_op_can_inplace`).
         """
         self._sizes.append(-(-size // ALIGNMENT_BYTES) * ALIGNMENT_BYTES)
-        self._sources.append(tuple(source if source >= 0 else ~source for source in sources))
-        self._views.append(frozenset(~source for source in sources if source < 0))
+        number = len(self._sources)
+        if sources and min(sources) < 0:
+            self._views[number] = frozenset([~source for source in sources if source < 0])
+            sources = tuple([source if source >= 0 else ~source for source in sources])
+        self._sources.append(sources)
         self._inplace.append(inplace)
-        return len(self._sizes) - 1
+        return number
 
     def keep(self, node: int) -> int:
         """Never free this node: an output of the graph."""
@@ -69,7 +72,7 @@ class Graph:
                             readers[source] == 1
                             and sizes[source] == size
                             and place[source] >= 0
-                            and source not in self._views[node]
+                            and source not in self._views.get(node, ())
                         ):
                             taken = place[source]
                             place[source] = -1

@@ -50,8 +50,12 @@ def weights(metadata: ModelMetadata) -> WeightLayout:
     experts = [0] * count
     output = host = embedding = 0
     has_output = False
+    sizes: dict[tuple[str, tuple[int, ...]], int] = {}
     for tensor in metadata.tensors:
-        size = tensor_bytes(tensor)
+        alike = (tensor.kind, tensor.shape)
+        size = sizes.get(alike, -1)
+        if size < 0:
+            size = sizes[alike] = tensor_bytes(tensor)
         layer = _layer(tensor.name)
         if layer is not None:
             # Blocks after the last are for predicting several tokens; they lie with the last layer.
