@@ -180,6 +180,8 @@ def verdict_words(plan: Plan) -> str:
     subject = shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
     verb = "takes" if len(names) == 1 else "take"
     available = sum(card.budget.available_bytes for card in plan.cards)
+    if plan.verdict is Verdict.DOES_NOT_FIT and not plan.total_bytes:
+        return f"{plan.verdict.value}: not one layer of {subject} has room in {gibibytes(available)} available"
     low, high = (sum(getattr(each, end) for each in plan.models) for end in ("low_bytes", "high_bytes"))
     sentence = (
         f"{plan.verdict.value}: {subject} {verb} {gibibytes(plan.total_bytes)} "

@@ -145,3 +145,9 @@ def test_the_same_advice_is_given_once() -> None:
     assert f"  {rule}" in shown
     assert f"  {rule}; {advice}" in plan_lines(replace(said, notes=()), style, engine="Ollama")
     assert document(said)["server"]["notes"] == [f"{rule}; {advice}"]  # type: ignore[index,call-overload]
+
+
+def test_a_plan_without_a_layer_on_the_cards_does_not_say_it_takes_nothing() -> None:
+    plan = replace(fits(), verdict=Verdict.DOES_NOT_FIT, total_bytes=0)
+    said = verdict_words(replace(plan, models=plan.models[:1]))
+    assert said == "does not fit: not one layer of qwen3:14b has room in 21.0 GiB available"

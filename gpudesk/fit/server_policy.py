@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from gpudesk.domain.engine import Era
 from gpudesk.fit.server_rules import served
-from gpudesk.fit.server_scheduler import BurdenOf, Step, max_loaded, play
+from gpudesk.fit.server_scheduler import BurdenOf, Step, is_same, max_loaded, play
 from gpudesk.fit.values import CardBudget, EngineProfile, Resident, ServerForecast, Wanted
 from gpudesk.units import gibibytes
 
@@ -117,6 +117,9 @@ def _notes(
                 advised = True
             advice = f"; set num_ctx {context} and it will not" if context is not None else ""
             notes.append(f"Ollama will evict {names} before it loads {one.name}: {rule}{advice}")
+            asked = wanted[:position]
+            also = [resident.name for resident in step.evicted if any(is_same(resident, each) for each in asked)]
+            notes += [f"{name} will be missing then, though the plan wants it there" for name in also]
             notes += [
                 f"neither a pin nor a keep-alive of forever protects {resident.name} from Ollama"
                 for resident in step.evicted

@@ -302,6 +302,10 @@ def test_two_wanted_models_push_each_other_out() -> None:
     both = [wanted("qwen3:32b", context_length=4096), wanted("qwen3:14b", context_length=4096)]
     told = forecast(both, E3, [card()], burden_of=burden_in_simulation)
     assert told.would_evict == ("qwen3:32b",)
+    assert "qwen3:32b will be missing then, though the plan wants it there" in told.notes
+    later = forecast(both, E3, [card(24, free=4)], residents=[resident("qwen3:14b", 20, context_length=4096)])
+    assert "qwen3:14b" in later.would_evict
+    assert not any("qwen3:14b will be missing" in note for note in later.notes)
 
 
 def test_an_explicit_partial_offload_skips_the_check() -> None:
