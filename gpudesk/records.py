@@ -28,6 +28,8 @@ else:
         return decorate if cls is None else decorate(cls)
 
     def _record(cls):
+        if hasattr(cls, "__post_init__"):
+            raise TypeError(f"{cls.__qualname__} has a __post_init__: use the standard decorator")
         made = dataclasses.dataclass(init=False, repr=False, eq=False, slots=True)(cls)
         fields = dataclasses.fields(made)
         made.__init__ = _initializer(made, fields)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Generator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests import environment  # noqa: F401 -- first of all: it cleans the environment
@@ -52,6 +53,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if missing:
         for item in on_card:
             item.add_marker(pytest.mark.skip(reason=f"needs a real NVIDIA driver: {missing}"))
+
+
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.register_profile("other", derandomize=False)
+hypothesis.settings.load_profile("same")
+"""The same examples in every run, so that a change is judged by what it changed; `--hypothesis-profile other` seeks
+new ones."""
 
 
 @pytest.hookimpl(wrapper=True)

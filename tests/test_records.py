@@ -133,3 +133,13 @@ def test_everything_else_is_the_standard_decorator() -> None:
     value = Mutable(1)
     value.x = 2
     assert value.x == 2
+
+
+def test_a_post_init_is_refused_rather_than_forgotten() -> None:
+    with pytest.raises(TypeError, match="__post_init__"):
+
+        @records.dataclass(frozen=True, slots=True)
+        class Checked:
+            x: int
+
+            def __post_init__(self) -> None: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -58,6 +59,15 @@ def test_more_context_never_takes_less(
     small, large = sorted((one, other))
     options = LoadOptions(context_length=small, batch_size=batch)
     assert total(name, options, profile) <= total(name, replace(options, context_length=large), profile)
+
+
+@pytest.mark.xfail(strict=True, reason="how tensors are packed into one compute buffer does not grow evenly; 61 MiB")
+def test_more_context_takes_no_less_where_packing_gets_luckier() -> None:
+    """A known exception to the property above, to be mended by an upper envelope over contexts."""
+    profile = EngineProfile(era=Era.LAYOUT, version="0.24.0")
+    options = LoadOptions(context_length=8449, batch_size=2048)
+    name = "gemma-4-E2B-it QAT"
+    assert total(name, options, profile) <= total(name, replace(options, context_length=9985), profile)
 
 
 @settings(max_examples=40, deadline=None)
