@@ -109,7 +109,7 @@ def large_desk(programs: Programs, window: float) -> list[Row]:
     with Workload("many", cards=8, other_processes=180) as load:
         ours = Subject((programs.gpudesk,), ("RTX 4090", load.loaded[0]), load)
         ((cpu, memory),) = measures.idle_costs(3, window, ours)
-        slowest = max(measures.key_latencies(ours, 20, "To the top"))
+        slowest = max(measures.key_latencies(ours, 20, "Leave gpudesk; models stay"))
     return [
         against_mtop("8 cards, 200 processes, 20 + 500 models: idle share", cpu, base, 3.0, share),
         against("the same: resident memory", memory, 180 * MEBIBYTE, mebibytes),
