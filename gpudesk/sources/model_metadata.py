@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpudesk.errors import FailureKind, GpudeskError, SourceError, UsageError
+from gpudesk.sources.manifest_file import manifest_path, weights_blob, with_tag
 from gpudesk.sources.ollama_cache import DetailsCache
 from gpudesk.sources.ollama_show import SHOW_BYTES, details_of, parse_show
 from gpudesk.sources.ollama_values import as_list, as_object
@@ -141,7 +142,7 @@ class ModelMetadataSource:
     def _on_disk(self, word: str) -> _Named | None:
         """Return a name by its manifest in a models folder of this computer."""
         for directory in self._models_directories:
-            path = _manifest_path(directory, word)
+            path = manifest_path(directory, word)
             if path is None:
                 continue
             try:
@@ -149,13 +150,11 @@ class ModelMetadataSource:
                     content = file.read(_MANIFEST_BYTES + 1)
             except (OSError, ValueError):
                 continue
-            blob = _weights_blob(content)
+            blob = weights_blob(content)
             if blob is not None:
                 from hashlib import sha256
 
-                return _Named(
-                    _with_tag(word), sha256(content).hexdigest(), None, directory / "blobs" / f"sha256-{blob}"
-                )
+                return _Named(with_tag(word), sha256(content).hexdigest(), None, directory / "blobs" / f"sha256-{blob}")
         return None
 
     def _listing(self) -> tuple[InstalledModel, ...]:
@@ -342,18 +341,13 @@ def parameters(text: object) -> dict[str, int]:
     return values
 
 
-def _with_tag(name: str) -> str:
-    """Return a name with its tag: without one, Ollama means `latest`."""
-    return name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
-
-
 def _among(word: str, installed: Sequence[InstalledModel], *, asked: bool) -> _Named:
     """Find a name among the installed ones, as Ollama would: the tag may be missing, case does not matter.
 
     Raises:
         UsageError: it is not there, or nothing of it is on this computer.
     """
-    wanted = _with_tag(word).casefold()
+    wanted = with_tag(word).casefold()
     model = next((model for model in installed if model.name.casefold() == wanted), None)
     if model is None:
         names = nearest_names(word, tuple(dict.fromkeys(model.name for model in installed)))
@@ -375,36 +369,3 @@ def nearest_names(word: str, names: Sequence[str]) -> tuple[str, ...]:
     begun = sorted(key for key in by_key if lowered and key.startswith(lowered.split(":")[0]))
     alike = difflib.get_close_matches(lowered, list(by_key), n=_NEAREST, cutoff=0.5)
     return tuple(by_key[key] for key in dict.fromkeys((*alike, *begun)))[:_NEAREST]
-
-
-def _manifest_path(directory: Path, name: str) -> Path | None:
-    """Return where the manifest of a name lies (ollama types/model/name.go); None for what is no name."""
-    base, _, tag = _with_tag(name).rpartition(":")
-    parts = base.split("/")
-    if len(parts) > 3 or not all(_is_part(part) for part in (*parts, tag)):
-        return None
-    full = [*("registry.ollama.ai", "library")[: 3 - len(parts)], *parts] if len(parts) < 3 else parts
-    return directory.joinpath("manifests", *full, tag)
-
-
-def _is_part(part: str) -> bool:
-    allowed = part.replace("-", "").replace("_", "").replace(".", "")
-    return 0 < len(part) <= 80 and part[0] not in ".-" and allowed.isalnum() and part.isascii()
-
-
-def _weights_blob(manifest: bytes) -> str | None:
-    """Return the digest of the weights a manifest names."""
-    from gpudesk.sources.manifests import MODEL_LAYER
-
-    try:
-        content = json.loads(manifest)
-    except (ValueError, RecursionError):
-        return None
-    layers = content.get("layers") if isinstance(content, dict) else None
-    for layer in layers[:1000] if isinstance(layers, list) else ():
-        if isinstance(layer, dict) and layer.get("mediaType") == MODEL_LAYER:
-            digest = layer.get("digest")
-            blob = digest.removeprefix("sha256:") if isinstance(digest, str) else ""
-            if len(blob) == 64 and all(character in "0123456789abcdef" for character in blob):
-                return blob
-    return None
