@@ -143,3 +143,68 @@ def test_a_post_init_is_refused_rather_than_forgotten() -> None:
             x: int
 
             def __post_init__(self) -> None: ...
+
+
+@records.dataclass(frozen=True, slots=True)
+class Counted:
+    """A value with a field that is no argument."""
+
+    value: int
+    seen: list[int] = field(default_factory=list, init=False)
+
+
+@pytest.mark.parametrize("replace", [records.replace, dataclasses.replace], ids=["quick", "standard"])
+def test_replace_changes_only_what_is_named(replace: Callable[..., Any], made: Any) -> None:
+    value = made(2, tags=["a"], secret="s")
+    changed = replace(value, y=1.5)
+    assert (changed.x, changed.y, changed.tags, changed.secret) == (2, 1.5, ["a"], "s")
+    assert value.y == 0.5
+    assert replace(value) == value
+    assert replace(Alone(1), value=3) == Alone(3)
+    assert replace(Nothing()) == Nothing()
+    with pytest.raises(TypeError):
+        replace(value, z=1)
+
+
+def test_replace_makes_anew_what_is_no_argument() -> None:
+    value = Counted(1)
+    value.seen.append(1)
+    assert records.replace(value, value=2).seen == []
+
+
+@pytest.mark.parametrize("decorate", [records.dataclass, dataclasses.dataclass], ids=["quick", "standard"])
+@pytest.mark.parametrize("eq", [True, False])
+def test_values_that_change(decorate: Any, eq: bool) -> None:
+    @decorate(slots=True, eq=eq)
+    class Counter:
+        """What may change."""
+
+        name: str
+        count: int = 0
+        seen: list[int] = field(default_factory=list)
+
+    value, other = Counter("a"), Counter("a")
+    assert (value == other) is eq
+    assert (Counter.__hash__ is None) is eq
+    value.count += 1
+    value.seen.append(3)
+    assert repr(value).endswith("Counter(name='a', count=1, seen=[3])")
+    assert other.seen == []
+    assert value != other
+    with pytest.raises(AttributeError):
+        value.nmae = 2
+    assert copy.deepcopy(value).seen == [3]
+
+
+def test_the_first_instance_is_made_like_every_other() -> None:
+    @records.dataclass(frozen=True, slots=True)
+    class Late:
+        """Never made before."""
+
+        left: int
+        right: int = 2
+
+    with pytest.raises(TypeError):
+        Late()  # type: ignore[call-arg]
+    assert Late(1) == Late(1, right=2)
+    assert Late.__init__.__qualname__.endswith("Late.__init__")

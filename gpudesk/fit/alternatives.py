@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from gpudesk.fit.filling import RANK, Arranged, worst
 from gpudesk.fit.longest_context import longest_context, with_context
 from gpudesk.fit.planner import Planner
-from gpudesk.fit.server_policy import context_without_eviction
+from gpudesk.fit.server_policy import keeping_context
 from gpudesk.fit.server_rules import file_bytes
 from gpudesk.fit.speed import reads_of, slowdown
 from gpudesk.fit.swap_cost import swap_seconds
 from gpudesk.fit.values import Alternative, Estimate, ServerForecast, Verdict, Wanted
-from gpudesk.records import dataclass
+from gpudesk.records import dataclass, replace
 
 SMALLER_MODELS = 3
 """How many smaller models are tried per plan."""
@@ -184,11 +183,7 @@ def _less_context(planner: Planner, wanted: Sequence[Wanted], arranged: Arranged
         if contexts[0] is None:
             contexts.append(longest_context(planner, wanted, position, below=present, verdict=Verdict.TIGHT))
     if evicts and planner.profile.kind == "ollama":
-        contexts.append(
-            context_without_eviction(
-                wanted, position, planner.profile, planner.cards, planner.residents, planner.burden_of
-            )
-        )
+        contexts.append(keeping_context(wanted, position, planner.sequence))
     for context in contexts:
         if context is not None and LEAST_CONTEXT <= context < present:
             kept = context / present

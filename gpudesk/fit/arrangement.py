@@ -9,13 +9,13 @@ who came first.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from gpudesk.fit.calibration import Calibration
 from gpudesk.fit.estimate import estimate
 from gpudesk.fit.filling import RANK, Arranged, State, margin_of
 from gpudesk.fit.placement import NOTHING
 from gpudesk.fit.values import CardBudget, EngineProfile, Estimate, FreeEntry, LoadOptions, Verdict, Wanted
+from gpudesk.records import replace
 
 SEARCH_NODES = 80
 """How many partial arrangements are looked at before the best so far is taken."""

@@ -7,7 +7,6 @@ batch, flash attention), the parts are placed on the cards, and the band is draw
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpudesk.domain.engine import Era
@@ -22,7 +21,7 @@ from gpudesk.fit.placement import Burden, Placement, card_groups, margin_bytes, 
 from gpudesk.fit.server_rules import automatic_batch, predicted_bytes, served, version_key
 from gpudesk.fit.values import CardBudget, EngineProfile, Estimate, LoadOptions, Parts, Wanted
 from gpudesk.fit.weights import WeightLayout, adapter_bytes, weights
-from gpudesk.records import dataclass
+from gpudesk.records import dataclass, replace
 
 if TYPE_CHECKING:
     from gpudesk.fit.calibration import Calibration

@@ -6,17 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from gpudesk.domain.engine import Era
 from gpudesk.fit.arrangement import Arranger
 from gpudesk.fit.calibration import Calibration
+from gpudesk.fit.estimate import prepare
 from gpudesk.fit.filling import Arranged
-from gpudesk.fit.metadata import ModelMetadata
+from gpudesk.fit.load_sequence import LoadSequence
 from gpudesk.fit.placement import Burden
-from gpudesk.fit.server_policy import forecast
+from gpudesk.fit.server_policy import forecast_of
 from gpudesk.fit.server_rules import Served
-from gpudesk.fit.server_scheduler import is_same, play
+from gpudesk.fit.server_scheduler import is_same
 from gpudesk.fit.values import (
     CardBudget,
     EngineProfile,
@@ -28,7 +27,7 @@ from gpudesk.fit.values import (
     Verdict,
     Wanted,
 )
-from gpudesk.fit.weights import WeightLayout, weights
+from gpudesk.records import replace
 
 
 class Planner:
@@ -64,7 +63,9 @@ class Planner:
         self._calibration = calibration
         self.arranger = Arranger(_without(cards, self.own), profile, entries=entries, calibration=calibration)
         self._resolved: dict[tuple[tuple[int, str, LoadOptions], ...], tuple[Wanted, ...]] = {}
-        self._layouts: dict[int, tuple[ModelMetadata, WeightLayout]] = {}
+        self._burdens: dict[tuple[int, str, LoadOptions], Burden] = {}
+        self.sequence = LoadSequence(profile, self.cards, self.residents, self.burden_of)
+        """What the engine does, load by load."""
 
     @property
     def others(self) -> tuple[Resident, ...]:
@@ -83,7 +84,7 @@ class Planner:
         key = tuple((id(one.metadata), one.name, one.options) for one in wanted)
         found = self._resolved.get(key)
         if found is None:
-            steps = play(wanted, self.profile, self.cards, self.residents)
+            steps = self.sequence.steps(wanted)
             found = self._resolved[key] = tuple(
                 replace(one, options=as_served(one.options, step.served))
                 for one, step in zip(wanted, steps, strict=True)
@@ -100,44 +101,42 @@ class Planner:
 
     def forecast(self, wanted: Sequence[Wanted], *, notes: bool = True) -> ServerForecast:
         """Say what the engine will do with it."""
-        return forecast(
-            wanted, self.profile, self.cards, residents=self.residents, burden_of=self.burden_of, notes=notes
-        )
+        return forecast_of(wanted, self.sequence, notes=notes)
 
     def evicts(self, wanted: Sequence[Wanted]) -> bool:
         """Tell whether the engine makes anybody go."""
         if self.profile.kind != "ollama":
             return False
-        steps = play(wanted, self.profile, self.cards, self.residents, self.burden_of, until_eviction=True)
-        return any(step.evicted for step in steps)
+        return any(step.evicted for step in self.sequence.steps(wanted, until_eviction=True))
 
     def burden_of(self, wanted: Wanted, served: Served) -> Burden:
-        """Return what a model takes when it is loaded so, its layers alike where only their sum counts."""
+        """Return what a model takes when it is loaded so; its cache alike in all layers, for only the sum counts."""
         if not self.cards:
             return Burden((), 0)
-        asked = replace(wanted, options=replace(as_served(wanted.options, served), layers_on_gpu=None))
-        made = self.arranger.alone(asked, 0)
-        count = max(1, wanted.metadata.layer_count)
-        layers, output = self._shares(wanted.metadata, made.parts.weights_bytes, count)
-        kv, rest = divmod(made.parts.kv_cache_bytes, count)
-        return Burden(
-            layers=layers,
-            output_bytes=output,
-            kv=(kv + rest, *(kv,) * (count - 1)),
-            compute_bytes=made.parts.compute_bytes,
-            overhead_bytes=made.parts.overhead_bytes,
-            first_card=Parts(projector_bytes=made.parts.projector_bytes),
-        )
+        options = replace(as_served(wanted.options, served), layers_on_gpu=None)
+        key = (id(wanted.metadata), wanted.name, options)
+        found = self._burdens.get(key)
+        if found is None:
+            # The arranger keeps the metadata, so that their identity cannot pass to others.
+            found = self._burdens[key] = self._burden(replace(wanted, options=options))
+        return found
 
-    def _shares(self, metadata: ModelMetadata, weights_bytes: int, count: int) -> tuple[tuple[int, ...], int]:
-        """Return the weights of the layers and of the output layer."""
-        if self.profile.era is Era.ESTIMATE:
-            known = self._layouts.get(id(metadata))
-            layout = known[1] if known is not None else weights(metadata)
-            self._layouts[id(metadata)] = (metadata, layout)
-            return layout.layers, layout.output_bytes
-        each, rest = divmod(weights_bytes, count + 1)
-        return (each,) * count, each + rest
+    def _burden(self, asked: Wanted) -> Burden:
+        parts = self.arranger.alone(asked, 0).parts
+        layout = prepare(asked.metadata).weights
+        count = max(1, asked.metadata.layer_count)
+        kv, rest = divmod(parts.kv_cache_bytes, count)
+        return Burden(
+            layers=layout.layers,
+            output_bytes=layout.output_bytes,
+            kv=(kv + rest, *(kv,) * (count - 1)),
+            compute_bytes=parts.compute_bytes,
+            overhead_bytes=parts.overhead_bytes,
+            first_card=Parts(
+                weights_bytes=parts.weights_bytes - layout.card_bytes, projector_bytes=parts.projector_bytes
+            ),
+            experts=layout.experts,
+        )
 
 
 def as_served(options: LoadOptions, served: Served) -> LoadOptions:

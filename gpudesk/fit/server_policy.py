@@ -6,12 +6,14 @@ This is the server's own view, wrong sizes included; what is physically true is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from gpudesk.domain.engine import Era
+from gpudesk.fit.contexts import familiar, longest
+from gpudesk.fit.load_sequence import LoadSequence
 from gpudesk.fit.server_rules import served
-from gpudesk.fit.server_scheduler import BurdenOf, Step, is_same, max_loaded, play
+from gpudesk.fit.server_scheduler import BurdenOf, Step, is_same, max_loaded
 from gpudesk.fit.values import CardBudget, EngineProfile, Resident, ServerForecast, Wanted
+from gpudesk.records import replace
 from gpudesk.units import gibibytes
 
 
@@ -28,11 +30,16 @@ def forecast(
 
     Context, slots and batch are those of the first model. For an engine that is not Ollama nothing is evicted.
     """
+    return forecast_of(wanted, LoadSequence(profile, cards, residents, burden_of), notes=notes)
+
+
+def forecast_of(wanted: Sequence[Wanted], sequence: LoadSequence, *, notes: bool = True) -> ServerForecast:
+    """Say the same of loads in a sequence that may have been played before."""
     if not wanted:
         return ServerForecast()
-    if profile.kind != "ollama":
+    if sequence.profile.kind != "ollama":
         return _other_engine(wanted[0])
-    steps = play(wanted, profile, cards, residents, burden_of)
+    steps = sequence.steps(wanted)
     first = steps[0]
     evicted = tuple(dict.fromkeys(resident.name for step in steps for resident in step.evicted))
     return ServerForecast(
@@ -41,7 +48,7 @@ def forecast(
         parallel=first.served.parallel,
         batch_size=first.served.batch_size,
         spills=any(step.spills for step in steps),
-        notes=_notes(wanted, steps, profile, cards, residents, burden_of) if notes else (),
+        notes=_notes(wanted, steps, sequence) if notes else (),
     )
 
 
@@ -65,38 +72,25 @@ def context_without_eviction(
     residents: Sequence[Resident] = (),
     burden_of: BurdenOf | None = None,
 ) -> int | None:
-    """Return the longest context of one wanted model with which the server evicts nobody; None when there is none.
+    """Return the longest familiar context of one wanted model with which the server evicts nobody; None without one."""
+    return keeping_context(wanted, position, LoadSequence(profile, cards, residents, burden_of))
 
-    In steps of 1024 tokens, and of 4096 from 16384 on.
-    """
+
+def keeping_context(wanted: Sequence[Wanted], position: int, sequence: LoadSequence) -> int | None:
+    """Return the same of loads in a sequence that may have been played before."""
     one = wanted[position]
-    ask = served(one.metadata, one.options, profile, cards)
-    steps = [*range(1024, min(16384, ask.context_length), 1024), *range(16384, ask.context_length, 4096)]
+    ask = served(one.metadata, one.options, sequence.profile, sequence.cards)
 
     def keeps_all(context: int) -> bool:
         changed = replace(one, options=replace(one.options, context_length=context))
         tried = [*wanted[:position], changed, *wanted[position + 1 :]]
-        steps = play(tried, profile, cards, residents, burden_of, until_eviction=True)
-        return not steps[-1].evicted
+        return not sequence.steps(tried, until_eviction=True)[-1].evicted
 
-    low, high, best = 0, len(steps) - 1, None
-    while low <= high:
-        middle = (low + high) // 2
-        if keeps_all(steps[middle]):
-            best, low = steps[middle], middle + 1
-        else:
-            high = middle - 1
-    return best
+    return longest(familiar(ask.context_length), keeps_all)
 
 
-def _notes(
-    wanted: Sequence[Wanted],
-    steps: Sequence[Step],
-    profile: EngineProfile,
-    cards: Sequence[CardBudget],
-    residents: Sequence[Resident],
-    burden_of: BurdenOf | None,
-) -> tuple[str, ...]:
+def _notes(wanted: Sequence[Wanted], steps: Sequence[Step], sequence: LoadSequence) -> tuple[str, ...]:
+    profile, cards = sequence.profile, sequence.cards
     notes: list[str] = []
     advised = False
     for position, (one, step) in enumerate(zip(wanted, steps, strict=True)):
@@ -113,7 +107,7 @@ def _notes(
             rule = _why(step, profile, len(cards))
             context = None
             if not advised:
-                context = context_without_eviction(wanted, position, profile, cards, residents, burden_of)
+                context = keeping_context(wanted, position, sequence)
                 advised = True
             advice = f"; set num_ctx {context} and it will not" if context is not None else ""
             notes.append(f"Ollama will evict {names} before it loads {one.name}: {rule}{advice}")

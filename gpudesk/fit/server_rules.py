@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from gpudesk.domain.engine import Era
+from gpudesk.fit.identity import ByIdentity
 from gpudesk.fit.metadata import ModelMetadata
-from gpudesk.fit.tensor_sizes import tensor_bytes
+from gpudesk.fit.tensor_sizes import total_bytes
 from gpudesk.fit.values import CardBudget, EngineProfile, LoadOptions
 from gpudesk.records import dataclass
 from gpudesk.units import GIBIBYTE, MEBIBYTE
@@ -162,9 +163,10 @@ def served(
 
 def file_bytes(metadata: ModelMetadata) -> int:
     """Return the size of the weights file; when it is unknown, of its tensors."""
-    if metadata.file_bytes is not None:
-        return metadata.file_bytes
-    return sum(tensor_bytes(tensor) for tensor in metadata.tensors)
+    return metadata.file_bytes if metadata.file_bytes is not None else _tensors_bytes(metadata)
+
+
+_tensors_bytes = ByIdentity(lambda metadata: total_bytes(metadata.tensors))
 
 
 def predicted_bytes(metadata: ModelMetadata, context_total: int, file_size: int | None = None) -> int:
@@ -172,10 +174,16 @@ def predicted_bytes(metadata: ModelMetadata, context_total: int, file_size: int 
 
     It ignores KV quantization, windows, latent attention, key_length, compute buffers and the projector's own file.
     """
-    heads_kv = _least_heads_kv(metadata)
-    heads = max(metadata.head_count, default=1) or 1
     size = file_bytes(metadata) if file_size is None else file_size
-    return size + 2 * metadata.layer_count * heads_kv * (metadata.embedding_length // heads) * context_total * 2
+    return size + _cell_bytes(metadata) * context_total
+
+
+def _predicted_cell(metadata: ModelMetadata) -> int:
+    heads = max(metadata.head_count, default=1) or 1
+    return 2 * metadata.layer_count * _least_heads_kv(metadata) * (metadata.embedding_length // heads) * 2
+
+
+_cell_bytes = ByIdentity(_predicted_cell)
 
 
 def _least_heads_kv(metadata: ModelMetadata) -> int:

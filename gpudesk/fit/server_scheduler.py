@@ -10,7 +10,6 @@ This is the server's own view, wrong sizes included.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from gpudesk.domain.engine import Era
 from gpudesk.fit.placement import Burden, card_groups, margin_bytes, place
@@ -26,7 +25,7 @@ from gpudesk.fit.server_rules import (
     version_key,
 )
 from gpudesk.fit.values import CardBudget, EngineProfile, Resident, Wanted
-from gpudesk.records import dataclass
+from gpudesk.records import dataclass, replace
 from gpudesk.units import GIBIBYTE
 
 MODELS_PER_CARD = 3
@@ -144,12 +143,13 @@ def forecast_step(
     choice = _Choice(wanted, ask, profile, usable, burden_of)
     for _turn in range(len(residents) + 1):
         believed = believed_free(usable, room, there, profile)
-        choice.choose(believed, room, alone=not there)
+        choice.choose(believed, alone=not there)
         if not there or (len(there) < max_loaded(profile, len(cards)) and choice.accepted):
             break
         gone = victim(there)
         evicted.append(gone)
         _leave(gone, there, room)
+    choice.put(room)
     new, room = choice.resident(room, len(cards))
     return Step(
         tuple(evicted), choice.ask, choice.cards, choice.spills, reloads, False, choice.predicted, choice.believed,
@@ -191,21 +191,19 @@ class _Choice:
         self.believed = 0
         self._claim: tuple[int, ...] = ()
         self._held: tuple[int, ...] = ()
-        self._free: tuple[int, ...] = ()
 
-    def choose(self, believed: Sequence[int], free: Sequence[int], *, alone: bool) -> None:
-        self._free = tuple(free)
+    def choose(self, believed: Sequence[int], *, alone: bool) -> None:
         if not self._all:
             self.accepted, self.spills, self.cards = True, True, ()
         elif self._profile.era is Era.LLAMA_SERVER:
-            self._llama_server(believed, free)
+            self._llama_server(believed)
         else:
             self._older(believed)
         self.accepted = self.accepted or alone
 
     # -- llama-server ------------------------------------------------------------------------------------------
 
-    def _llama_server(self, believed: Sequence[int], free: Sequence[int]) -> None:
+    def _llama_server(self, believed: Sequence[int]) -> None:
         metadata, ask = self._wanted.metadata, self._asked
         self.predicted = predicted_bytes(metadata, ask.context_total)
         self.cards = tuple(range(len(believed)))
@@ -225,24 +223,26 @@ class _Choice:
         layers = self._wanted.options.layers_on_gpu
         partial = layers is not None and 0 < layers < metadata.layer_count + 1
         self.accepted = partial or self.predicted <= self.believed * 80 // 100
-        self._put(free, self.cards, margin_bytes(self._profile))
 
-    def _put(self, free: Sequence[int], cards: Sequence[int], margin: int) -> None:
-        """Work out where llama-server puts the layers when it is started on these cards."""
-        if self._burden_of is None:
+    def put(self, free: Sequence[int]) -> None:
+        """Work out where llama-server puts the layers when it is started on the chosen cards."""
+        if self._burden_of is None or not self._all or self._profile.era is not Era.LLAMA_SERVER:
             return
+        cards, margin = self.cards, margin_bytes(self._profile)
         burden = self._burden_of(self._wanted, self.ask)
         projector = burden.first_card.projector_bytes
         if projector and any(free[card] < projector + GIBIBYTE for card in cards):
             # It stays in host memory (llama_server.go:670).
             burden = replace(burden, first_card=replace(burden.first_card, projector_bytes=0))
             projector = 0
-        budgets = [replace(card, available_bytes=room) for card, room in zip(self._all, free, strict=True)]
         layers = self._wanted.options.layers_on_gpu
+        margin = margin + projector if layers is None else 0
+        if layers is None and len(cards) == 1 and self._fits_whole(burden, cards[0], free, margin):
+            return
+        budgets = [replace(card, available_bytes=room) for card, room in zip(self._all, free, strict=True)]
         placement = place(
-            burden, budgets, layers_on_gpu=layers, groups=[tuple(cards)],
-            margin=margin + projector if layers is None else 0, experts_to_host=True,
-        )  # fmt: skip
+            burden, budgets, layers_on_gpu=layers, groups=[tuple(cards)], margin=margin, experts_to_host=True
+        )
         self.spills = not placement.complete
         self._held = tuple(parts.total_bytes for parts in placement.by_card)
         self._claim = tuple(
@@ -341,24 +341,3 @@ class _Choice:
             context_length=self.ask.context_length,
         )
         return new, left
-
-
-def play(
-    wanted: Sequence[Wanted],
-    profile: EngineProfile,
-    cards: Sequence[CardBudget],
-    residents: Sequence[Resident] = (),
-    burden_of: BurdenOf | None = None,
-    *,
-    until_eviction: bool = False,
-) -> tuple[Step, ...]:
-    """Play several loads, one after the other; `until_eviction` ends with the first that makes somebody go."""
-    free: tuple[int, ...] = tuple(card.available_bytes + card.reserve_bytes for card in cards)
-    there, steps = tuple(residents), []
-    for one in wanted:
-        step = forecast_step(one, profile, cards, free, there, burden_of)
-        there, free = step.residents, step.free
-        steps.append(step)
-        if until_eviction and step.evicted:
-            break
-    return tuple(steps)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gpudesk.fit.contexts import FAMILIAR
 from gpudesk.fit.filling import RANK
 from gpudesk.fit.plan import plan
 from gpudesk.fit.values import Alternative, EngineProfile, Plan, Resident, Verdict
@@ -55,14 +56,16 @@ def test_better_verdicts_come_first() -> None:
     assert ranks[0] < RANK[made.verdict]
 
 
-def test_the_context_offered_is_the_longest_that_fits() -> None:
+def test_the_context_offered_is_the_longest_familiar_one_that_fits() -> None:
     cards = [card(16, free=14)]
     made = plan([wanted("qwen3:14b", context_length=40960, batch_size=512)], cards, E3)
     offered = by_key(made)["context"]
     context = int(offered.key.partition(":")[2])
     assert offered.model == "qwen3:14b"
     assert offered.verdict is Verdict.FITS
-    longer = plan([wanted("qwen3:14b", context_length=context + 1024, batch_size=512)], cards, E3, alternatives=False)
+    assert context in FAMILIAR
+    following = FAMILIAR[FAMILIAR.index(context) + 1]
+    longer = plan([wanted("qwen3:14b", context_length=following, batch_size=512)], cards, E3, alternatives=False)
     assert longer.verdict is not Verdict.FITS
 
 

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from gpudesk.domain.engine import Era, era_of
+from gpudesk.fit.contexts import FAMILIAR
 from gpudesk.fit.server_policy import context_without_eviction, forecast
 from gpudesk.fit.server_rules import Served, automatic_context, predicted_bytes, served
 from gpudesk.fit.server_scheduler import Step, forecast_step, victim
@@ -246,7 +247,9 @@ def test_it_would_fit_but_ollama_evicts_and_the_advice_is_right() -> None:
     context = context_without_eviction([ask], 0, E3, cards, [embed])
     assert context is not None
     assert any(f"set num_ctx {context} and it will not" in note for note in told.notes)
-    for length, evicts in ((context, False), (context + 1024, True)):
+    following = FAMILIAR[FAMILIAR.index(context) + 1]
+    assert following < 20480
+    for length, evicts in ((context, False), (following, True)):
         again = forecast([wanted("qwen3:14b", context_length=length)], E3, cards, residents=[embed])
         assert bool(again.would_evict) is evicts
 
