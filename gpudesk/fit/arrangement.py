@@ -9,18 +9,29 @@ who came first.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 from gpudesk.fit.calibration import Calibration
 from gpudesk.fit.estimate import estimate
 from gpudesk.fit.filling import RANK, Arranged, State, margin_of
 from gpudesk.fit.placement import NOTHING
 from gpudesk.fit.values import CardBudget, EngineProfile, Estimate, FreeEntry, LoadOptions, Verdict, Wanted
-from gpudesk.records import replace
+from gpudesk.records import dataclass, replace
 
 SEARCH_NODES = 80
 """How many partial arrangements are looked at before the best so far is taken."""
 SPLITS_TRIED = 6
 _BOUNDLESS = 1 << 60
+
+
+@dataclass(frozen=True, slots=True)
+class _Aim:
+    """What a search is for."""
+
+    enough: Verdict
+    """It stops there."""
+    worst: Verdict
+    """It passes over what is worse."""
 
 
 class Arranger:
@@ -97,7 +108,7 @@ class Arranger:
             return Arranged(Verdict.DOES_NOT_FIT, tuple(self._on_host(one) for one in wanted), ())
         first = self._in_order(wanted)
         assert first is not None
-        return self._improved(wanted, first)
+        return self._improved(wanted, first, _Aim(Verdict.FITS, Verdict.TIGHT))
 
     def is_as_good(self, wanted: Sequence[Wanted], verdict: Verdict) -> bool:
         """Tell whether a combination comes to this verdict or a better one, without working out any spill."""
@@ -110,15 +121,17 @@ class Arranger:
             return True
         if first is None:
             first = Arranged(Verdict.DOES_NOT_FIT, (), ())
-        return RANK[self._improved(wanted, first).verdict] <= RANK[verdict]
+        return RANK[self._improved(wanted, first, _Aim(verdict, verdict)).verdict] <= RANK[verdict]
 
-    def _improved(self, wanted: Sequence[Wanted], first: Arranged) -> Arranged:
+    def _improved(self, wanted: Sequence[Wanted], first: Arranged, aim: _Aim) -> Arranged:
         """Look for a better arrangement where there may be one."""
         several = len(self._cards) > 1 and self._profile.kind == "ollama" and not self._profile.spread
         goal = Verdict.FITS if first.verdict is Verdict.TIGHT else Verdict.TIGHT
+        if RANK[goal] > RANK[aim.worst]:
+            goal = aim.worst
         if first.verdict is Verdict.FITS or not several or self.exceeds(wanted, goal):
             return first
-        better = self._searched(wanted, first)
+        better = self._searched(wanted, first, aim)
         return better if RANK[better.verdict] < RANK[first.verdict] else first
 
     # -- as the engine does it ---------------------------------------------------------------------------------
@@ -197,16 +210,15 @@ class Arranger:
 
     # -- as it could be ----------------------------------------------------------------------------------------
 
-    def _searched(self, wanted: Sequence[Wanted], first: Arranged) -> Arranged:
+    def _searched(self, wanted: Sequence[Wanted], first: Arranged, aim: _Aim) -> Arranged:
         """Look for another way to share out the models, the largest first, whole on one card where possible."""
         alone = [[self.alone(one, position) for position in range(len(self._cards))] for one in wanted]
-        order = sorted(range(len(wanted)), key=lambda item: -alone[item][0].parts.total_bytes)
-        search = _Search(self, wanted, alone, order, first)
+        search = _Search(self, wanted, alone, first, aim)
         state = State(self._cards)
         for entry in self._entries:
             state.put_entry(entry)
         search.descend(0, state, {})
-        if search.best.verdict is not Verdict.FITS:
+        if not search.done:
             search.allow_splits()
             search.descend(0, state, {})
         return search.best
@@ -224,20 +236,31 @@ def _with_experts_counted(made: Estimate, whole: Estimate) -> Estimate:
 
 
 class _Search:
-    """Depth first over cards for each model; stops at the first arrangement that fits."""
+    """Depth first over cards for each model; stops at the first arrangement that is good enough."""
 
     def __init__(
         self,
         arranger: Arranger,
         wanted: Sequence[Wanted],
         alone: Sequence[Sequence[Estimate]],
-        order: Sequence[int],
         first: Arranged,
+        aim: _Aim,
     ) -> None:
-        self._arranger, self._wanted, self._alone, self._order = arranger, wanted, alone, order
+        self._arranger, self._wanted, self._alone = arranger, wanted, alone
+        self._aim = aim
         self._nodes, self._splits = SEARCH_NODES, 0
         self._best_score = (RANK[first.verdict], 0)
+        sizes = [min(each.parts.total_bytes for each in made) for made in alone]
+        self._order = sorted(range(len(wanted)), key=lambda item: -sizes[item])
+        left = accumulate([0, *(sizes[item] for item in reversed(self._order))])
+        self._left = [*left][::-1]
+        """What the models from each depth on take at least."""
         self.best = first
+
+    @property
+    def done(self) -> bool:
+        """Whether the best is good enough."""
+        return self._best_score[0] <= RANK[self._aim.enough]
 
     def allow_splits(self) -> None:
         """Also try to split models over all cards, from now on."""
@@ -245,22 +268,25 @@ class _Search:
 
     def descend(self, depth: int, state: State, placed: dict[int, Estimate]) -> bool:
         """Try every place for the next model; True ends the search."""
-        if state.rank >= RANK[Verdict.SPILLS] or self._nodes <= 0:
+        rank = state.rank
+        if rank > RANK[self._aim.worst] or self._nodes <= 0 or self._left[depth] > state.room_left:
             return self._nodes <= 0
+        score = (rank, -state.slack)
+        if score >= self._best_score:
+            # More models make no verdict better and leave no more room.
+            return False
         self._nodes -= 1
         if depth == len(self._order):
-            score = (state.rank, -state.slack)
-            if score < self._best_score:
-                self._best_score = score
-                self.best = state.arranged([placed[item] for item in range(len(self._wanted))])
-            return state.rank == RANK[Verdict.FITS]
+            self._best_score = score
+            self.best = state.arranged([placed[item] for item in range(len(self._wanted))])
+            return self.done
         item = self._order[depth]
         tried: set[tuple[str, int, int]] = set()
         for position in sorted(range(len(state.cards)), key=lambda place: -state.room[place]):
-            card = state.cards[position]
-            kind = (card.name, card.memory_total_bytes, state.room[position])
+            card, room = state.cards[position], state.room[position]
+            kind = (card.name, card.memory_total_bytes, room)
             alone = self._alone[item][position]
-            if kind in tried or alone.parts.total_bytes > state.room[position]:
+            if kind in tried or alone.parts.total_bytes > room:
                 continue
             tried.add(kind)
             if self._step(depth, state, placed, item, self._arranger.at(alone, position)):

@@ -33,7 +33,7 @@ FIRST_BUILD_WITH_FEW_OUTPUTS = 9538
 """From this llama.cpp build at the latest logits are reserved for one token per slot; b9294 still had all."""
 OLLAMA_WITH_FEW_OUTPUTS = (0, 31, 0)
 """0.30 was built when llama.cpp changed; the larger buffer is assumed there."""
-COMPUTE_REMEMBERED = 2048
+LOADS_REMEMBERED = 2048
 MATRICES_OF_A_LAYER = 3
 """The largest matrix of a layer is about a third of it: gate, up or down projection."""
 
@@ -64,6 +64,7 @@ class Load:
 
 _prepared: dict[int, Prepared] = {}
 _computed: dict[tuple[object, ...], int] = {}
+_caches: dict[tuple[object, ...], KvLayout] = {}
 
 
 def prepare(metadata: ModelMetadata) -> Prepared:
@@ -78,6 +79,7 @@ def prepare(metadata: ModelMetadata) -> Prepared:
     if len(_prepared) >= REMEMBERED:
         _prepared.clear()
         _computed.clear()
+        _caches.clear()
     made = Prepared(metadata, rules(metadata), weights(metadata), projector.weights_bytes(metadata))
     _prepared[id(metadata)] = made
     return made
@@ -159,7 +161,7 @@ def _resolve_ollama(
     batch = made.batch_size
     if made.batch_is_automatic and profile.era is Era.LLAMA_SERVER and version_key(profile) >= (0, 30, 0):
         free = [min(card.available_bytes, card.memory_total_bytes) for card in cards]
-        predicted = predicted_bytes(metadata, context * parallel, prepared.weights.card_bytes)
+        predicted = predicted_bytes(metadata, context * parallel)
         batch = automatic_batch(context * parallel, predicted, free, flash=made.flash_attention)
     if not made.flash_attention and (options.kv_cache_type_k, options.kv_cache_type_v) != ("f16", "f16"):
         options = replace(options, kv_cache_type_k="f16", kv_cache_type_v="f16")
@@ -184,36 +186,47 @@ def reserves_all_outputs(profile: EngineProfile) -> bool:
 
 
 def _cache(prepared: Prepared, load: Load, profile: EngineProfile) -> KvLayout:
-    return kv_cache(
-        prepared.metadata,
-        load.options,
-        load.context_length,
-        load.parallel,
-        profile.era,
-        known=prepared.rules,
-        batch=load.batch_size,
-        flash_attention=load.flash_attention,
-    )
+    """Return the cache of every layer, remembered: a search asks for the same load on ever other cards."""
+    options = load.options
+    key = (
+        id(prepared), load.context_length, load.parallel, load.batch_size, load.flash_attention, profile.era,
+        options.kv_cache_type_k, options.kv_cache_type_v, options.unified_kv, options.swa_full, options.draft is None,
+    )  # fmt: skip
+    found = _caches.get(key)
+    if found is None:
+        found = kv_cache(
+            prepared.metadata, options, load.context_length, load.parallel, profile.era,
+            known=prepared.rules, batch=load.batch_size, flash_attention=load.flash_attention,
+        )  # fmt: skip
+        if len(_caches) >= LOADS_REMEMBERED:
+            _caches.clear()
+        _caches[key] = found
+    return found
 
 
 def _compute(prepared: Prepared, cache: KvLayout, load: Load, profile: EngineProfile, *, several: bool = False) -> int:
     """Return the compute buffer of a card, remembered: laying out a graph is the longest part of an estimate."""
-    options = GraphOptions(
-        batch=min(load.batch_size, padded(load.context_length)),
-        outputs=load.outputs,
-        flash_attention=load.flash_attention,
-        kv_cache_type_k=load.options.kv_cache_type_k,
-        kv_cache_type_v=load.options.kv_cache_type_v,
-        streams=1 if load.options.unified_kv else load.parallel,
-        backend=profile.backend,
-    )
-    key = (id(prepared), options, cache.cells, cache.sliding_cells, several)
+    kept = load.options
+    key = (
+        id(prepared), load.batch_size, load.context_length, load.outputs, load.flash_attention, load.parallel,
+        kept.kv_cache_type_k, kept.kv_cache_type_v, kept.unified_kv, profile.backend, cache.cells, cache.sliding_cells,
+        several,
+    )  # fmt: skip
     found = _computed.get(key)
     if found is None:
+        options = GraphOptions(
+            batch=min(load.batch_size, padded(load.context_length)),
+            outputs=load.outputs,
+            flash_attention=load.flash_attention,
+            kv_cache_type_k=kept.kv_cache_type_k,
+            kv_cache_type_v=kept.kv_cache_type_v,
+            streams=1 if kept.unified_kv else load.parallel,
+            backend=profile.backend,
+        )
         found = compute_bytes(prepared.metadata, prepared.rules, cache, options)
         if several:
             found += pipeline_bytes(prepared.metadata, prepared.rules, cache, options)
-        if len(_computed) >= COMPUTE_REMEMBERED:
+        if len(_computed) >= LOADS_REMEMBERED:
             _computed.clear()
         _computed[key] = found
     return found

@@ -55,6 +55,7 @@ class State:
         self.high = [0] * len(cards)
         self.verdicts = [Verdict.FITS] * len(cards)
         self.room = [card.available_bytes for card in cards]
+        self.margins = [margin_of(card) for card in cards]
         self.failed = False
         """A model that should be on the cards has no layer there."""
         self.on_host = False
@@ -62,7 +63,8 @@ class State:
     def copy(self) -> State:
         """Return the same, to try something on."""
         other = State.__new__(State)
-        other.cards, other.failed, other.on_host = self.cards, self.failed, self.on_host
+        other.cards, other.margins = self.cards, self.margins
+        other.failed, other.on_host = self.failed, self.on_host
         other.planned, other.high = list(self.planned), list(self.high)
         other.verdicts, other.room = list(self.verdicts), list(self.room)
         return other
@@ -70,7 +72,7 @@ class State:
     def put_entry(self, entry: FreeEntry) -> None:
         """Put something that cannot be split on the card with the most room."""
         position = max(range(len(self.cards)), key=lambda place: (self.room[place], -place))
-        self._add(position, entry.peak_bytes, entry.peak_bytes)
+        self.add(position, entry.peak_bytes, entry.peak_bytes)
 
     def put(self, made: Estimate, *, meant: bool = False) -> None:
         """Add an estimate where it lies; `meant` says that somebody asked for just so many layers."""
@@ -78,23 +80,24 @@ class State:
         spills = made.layers_on_gpu < made.layers_total
         above = made.high_bytes - total
         for position, parts in enumerate(made.by_card):
-            if parts.total_bytes:
-                share = above * parts.total_bytes // total if total else 0
-                self._add(position, parts.total_bytes, parts.total_bytes + share)
+            size = parts.total_bytes
+            if size:
+                self.add(position, size, size + above * size // total)
                 if spills:
                     self._mark(position, Verdict.SPILLS)
         if spills and not made.layers_on_gpu:
             self.on_host = True
             self.failed = self.failed or not meant
 
-    def _add(self, position: int, planned: int, high: int) -> None:
+    def add(self, position: int, planned: int, high: int) -> None:
+        """Put something on a card, its size and the upper end of its band."""
         self.planned[position] += planned
         self.high[position] += high
         self.room[position] -= planned
         card = self.cards[position]
         if self.planned[position] > card.available_bytes:
             self._mark(position, Verdict.DOES_NOT_FIT)
-        elif self.high[position] + margin_of(card) > card.available_bytes:
+        elif self.high[position] + self.margins[position] > card.available_bytes:
             self._mark(position, Verdict.TIGHT)
 
     def _mark(self, position: int, verdict: Verdict) -> None:
@@ -104,7 +107,12 @@ class State:
     @property
     def rank(self) -> int:
         """The worst so far."""
-        return max(RANK[verdict] for verdict in self.verdicts)
+        return max([RANK[verdict] for verdict in self.verdicts])
+
+    @property
+    def room_left(self) -> int:
+        """All room there is."""
+        return sum([room for room in self.room if room > 0])
 
     @property
     def slack(self) -> int:

@@ -29,6 +29,9 @@ from gpudesk.fit.values import (
 )
 from gpudesk.records import replace
 
+_Served = tuple[tuple[int, str, LoadOptions, str | None], int, int, int]
+"""A load, its context, slots and batch."""
+
 
 class Planner:
     """Everything but the models that a plan depends on."""
@@ -62,8 +65,8 @@ class Planner:
         self.entries = tuple(entries)
         self._calibration = calibration
         self.arranger = Arranger(_without(cards, self.own), profile, entries=entries, calibration=calibration)
-        self._resolved: dict[tuple[tuple[int, str, LoadOptions], ...], tuple[Wanted, ...]] = {}
-        self._burdens: dict[tuple[int, str, LoadOptions], Burden] = {}
+        self._served: dict[_Served, Wanted] = {}
+        self._burdens: dict[_Served, Burden] = {}
         self.sequence = LoadSequence(profile, self.cards, self.residents, self.burden_of)
         """What the engine does, load by load."""
 
@@ -81,14 +84,18 @@ class Planner:
         """Fill in what the engine chooses: context, slots, batch. Other engines are left to the estimate."""
         if self.profile.kind != "ollama":
             return tuple(wanted)
-        key = tuple((id(one.metadata), one.name, one.options) for one in wanted)
-        found = self._resolved.get(key)
+        steps = self.sequence.steps(wanted)
+        return tuple([self._as_served(one, step.served) for one, step in zip(wanted, steps, strict=True)])
+
+    def _as_served(self, wanted: Wanted, served: Served) -> Wanted:
+        """Return a model as the engine would load it, the same value whenever it would load it so."""
+        key = (_key(wanted), served.context_length, served.parallel, served.batch_size)
+        found = self._served.get(key)
         if found is None:
-            steps = self.sequence.steps(wanted)
-            found = self._resolved[key] = tuple(
-                replace(one, options=as_served(one.options, step.served))
-                for one, step in zip(wanted, steps, strict=True)
-            )
+            changed = as_served(wanted.options, served)
+            found = wanted if changed == wanted.options else replace(wanted, options=changed)
+            # The model is kept so that its identity, the key, cannot pass to another.
+            self._served[key] = found
         return found
 
     def arranged(self, wanted: Sequence[Wanted]) -> Arranged:
@@ -113,12 +120,13 @@ class Planner:
         """Return what a model takes when it is loaded so; its cache alike in all layers, for only the sum counts."""
         if not self.cards:
             return Burden((), 0)
-        options = replace(as_served(wanted.options, served), layers_on_gpu=None)
-        key = (id(wanted.metadata), wanted.name, options)
+        key = (_key(wanted), served.context_length, served.parallel, served.batch_size)
         found = self._burdens.get(key)
         if found is None:
-            # The arranger keeps the metadata, so that their identity cannot pass to others.
-            found = self._burdens[key] = self._burden(replace(wanted, options=options))
+            asked = self._as_served(wanted, served)
+            if asked.options.layers_on_gpu is not None:
+                asked = replace(asked, options=replace(asked.options, layers_on_gpu=None))
+            found = self._burdens[key] = self._burden(asked)
         return found
 
     def _burden(self, asked: Wanted) -> Burden:
@@ -137,6 +145,10 @@ class Planner:
             ),
             experts=layout.experts,
         )
+
+
+def _key(wanted: Wanted) -> tuple[int, str, LoadOptions, str | None]:
+    return id(wanted.metadata), wanted.name, wanted.options, wanted.blob_digest
 
 
 def as_served(options: LoadOptions, served: Served) -> LoadOptions:
