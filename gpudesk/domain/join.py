@@ -7,12 +7,13 @@ hold the blob that both are made of.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 
 from gpudesk.domain.engine import EngineSample, Era, era_of
 from gpudesk.domain.model import EngineModel, ModelDetails
 from gpudesk.domain.process import Process, Runner
+from gpudesk.records import dataclass
 
 REGISTRY_PREFIXES = ("registry.ollama.ai/library/", "registry.ollama.ai/", "library/")
 

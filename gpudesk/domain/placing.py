@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from gpudesk.domain.join import ModelGroup
 from gpudesk.domain.process import Process
 from gpudesk.domain.settle import SettledCard, apportion
+from gpudesk.records import dataclass
 
 
 @dataclass(slots=True, eq=False)

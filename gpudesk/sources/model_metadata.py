@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpudesk.errors import FailureKind, GpudeskError, SourceError, UsageError
+from gpudesk.records import dataclass, replace
 from gpudesk.sources.manifest_file import manifest_path, weights_blob, with_tag
 from gpudesk.sources.ollama_cache import DetailsCache
 from gpudesk.sources.ollama_show import SHOW_BYTES, details_of, parse_show

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpudesk.errors import FailureKind, SourceError
+from gpudesk.records import dataclass
 from gpudesk.sources.nvml_words import ABSENT, FUNCTION_NOT_FOUND, UNKNOWN
 
 if TYPE_CHECKING:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from gpudesk.records import dataclass
 
 _STAYED_AWAKE_SECONDS = 20.0
 """Time a card needs to power down once nobody holds it: about 6 s for most laptops."""

@@ -16,11 +16,11 @@ from __future__ import annotations
 import ctypes
 import platform
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpudesk.domain.card import CardProcess
+from gpudesk.records import dataclass
 from gpudesk.sources.nvml_library import NvmlLibrary, NvmlRefusal
 from gpudesk.sources.nvml_words import (
     ARGUMENT_VERSION_MISMATCH,

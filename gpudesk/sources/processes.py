@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpudesk.clock import SYSTEM_CLOCK, Clock
 from gpudesk.domain.desk import Desk
 from gpudesk.domain.process import Process, ProcessSample, Runner
+from gpudesk.records import dataclass, replace
 from gpudesk.sources.manifests import Manifests
 from gpudesk.sources.process_names import is_worker, readable_name
 from gpudesk.sources.process_table import ProcessTable, PsutilProcessTable, RawProcess

@@ -7,12 +7,13 @@ processes measured by the driver over several samples without a change, and its 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from gpudesk.domain.desk import MemorySource
 from gpudesk.domain.engine import Era, era_of
 from gpudesk.fit.points import Conditions
+from gpudesk.records import dataclass, replace
 from gpudesk.watch.names import CARDS
 
 if TYPE_CHECKING:

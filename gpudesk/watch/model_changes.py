@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from gpudesk.domain.event import Event, EventKind
+from gpudesk.records import dataclass, replace
 from gpudesk.watch.known_models import (
     Known,
     ModelKey,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from gpudesk.fit.values import EngineProfile, LoadOptions
+from gpudesk.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,12 +7,13 @@ stopping only leaves word.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from threading import Condition, Event, Lock, Thread
 from typing import TYPE_CHECKING
 
 from gpudesk.clock import SYSTEM_CLOCK
 from gpudesk.domain.reading import Reading
+from gpudesk.records import dataclass
 from gpudesk.watch import cadence
 from gpudesk.watch.history import History
 from gpudesk.watch.look import look

@@ -513,8 +513,8 @@ def test_a_post_carries_its_json() -> None:
 def test_a_name_that_leads_here_makes_the_engine_local_once_connected(monkeypatch: pytest.MonkeyPatch) -> None:
     real = socket.getaddrinfo
 
-    def hosts_file(host: str, *arguments: object, **named: object) -> object:
-        return real("127.0.0.1" if host == "my-alias.example" else host, *arguments, **named)  # type: ignore[arg-type]
+    def hosts_file(host: bytes, *arguments: object, **named: object) -> object:
+        return real("127.0.0.1" if host == b"my-alias.example" else host, *arguments, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket, "getaddrinfo", hosts_file)
     with serving(json_body({})) as server:
