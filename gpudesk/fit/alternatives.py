@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from gpudesk.fit.contexts import longest
 from gpudesk.fit.filling import RANK, Arranged, worst
 from gpudesk.fit.longest_context import longest_context, with_context
 from gpudesk.fit.planner import Planner
@@ -245,18 +246,16 @@ def _offload(planner: Planner, wanted: Sequence[Wanted], arranged: Arranged) -> 
     one, total = wanted[position], arranged.models[position].layers_total
     if one.options.layers_on_gpu is not None:
         return
-    low, high, best = 1, total - 1, 0
 
     def with_layers(layers: int) -> tuple[Wanted, ...]:
         changed = replace(one, options=replace(one.options, layers_on_gpu=layers))
         return (*wanted[:position], changed, *wanted[position + 1 :])
 
-    while low <= high:
-        middle = (low + high) // 2
-        if planner.is_as_good(with_layers(middle), Verdict.SPILLS):
-            best, low = middle, middle + 1
-        else:
-            high = middle - 1
+    best = longest(
+        range(1, total),
+        lambda layers: planner.is_as_good(with_layers(layers), Verdict.SPILLS),
+        guess=arranged.models[position].layers_on_gpu or None,
+    )
     if best:
         yield _Candidate(
             f"offload:{best}",

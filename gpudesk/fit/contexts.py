@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
 PADDING = 256
@@ -24,18 +25,24 @@ def familiar(below: int, *, limit: int | None = None) -> tuple[int, ...]:
     return tuple(context for context in FAMILIAR if context < below and (limit is None or context <= limit))
 
 
-def longest(contexts: Sequence[int], will_do: Callable[[int], bool]) -> int | None:
-    """Return the longest of these contexts, given from short to long, that will do; None when none does.
+def longest(tried: Sequence[int], will_do: Callable[[int], bool], guess: int | None = None) -> int | None:
+    """Return the longest of these, given from short to long, that will do; None when none does.
 
-    Where one will do the shorter ones do. The shortest is tried first: often none does.
+    Where one will do the shorter ones do. A guess near the answer, here of a linear cache, halves the tries; without
+    one the shortest is tried first, since often none will do.
     """
-    if not contexts or not will_do(contexts[0]):
+    if not tried:
         return None
-    low, high = 0, len(contexts) - 1
-    while low < high:
-        middle = (low + high + 1) // 2
-        if will_do(contexts[middle]):
-            low = middle
-        else:
-            high = middle - 1
-    return contexts[low]
+    at = 0 if guess is None else min(max(bisect_right(tried, guess) - 1, 0), len(tried) - 1)
+    # Everything up to `low` will do, nothing from `high` on.
+    low, high, step = -1, len(tried), 1
+    upwards = will_do(tried[at])
+    low, high = (at, high) if upwards else (low, at)
+    while guess is not None and (high == len(tried) if upwards else low < 0) and 2 * step <= high - low:
+        at = low + step if upwards else high - step
+        low, high = (at, high) if will_do(tried[at]) else (low, at)
+        step *= 3
+    while low + 1 < high:
+        middle = (low + high) // 2
+        low, high = (middle, high) if will_do(tried[middle]) else (low, middle)
+    return tried[low] if low >= 0 else None

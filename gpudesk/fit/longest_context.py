@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpudesk.fit.contexts import exact, familiar, longest
+from gpudesk.fit.filling import margin_of
 from gpudesk.fit.planner import Planner
 from gpudesk.fit.values import Verdict, Wanted
 from gpudesk.records import replace
@@ -50,4 +51,31 @@ def longest_context(
         changed = [*wanted[:position], with_context(one, context), *wanted[position + 1 :]]
         return planner.is_as_good(changed, verdict)
 
-    return longest(exact(trained) if below is None else familiar(below, limit=trained), will_do)
+    tried = exact(trained) if below is None else familiar(below, limit=trained)
+    return longest(tried, will_do, _guess(planner, wanted, position, verdict))
+
+
+def _guess(planner: Planner, wanted: Sequence[Wanted], position: int, verdict: Verdict) -> int | None:
+    """Return about how long it may be: what is free beside the plan, or missing, over what one token takes."""
+    if not planner.cards:
+        return None
+    comfortable = verdict is Verdict.FITS
+    resolved = planner.resolved(wanted)
+    made = planner.arranged(wanted)
+    alone = planner.arranger.alone(resolved[position], 0)
+    each = alone.parts.kv_cache_bytes // max(1, alone.context_length)
+    one = made.models[position]
+    if not each:
+        return None
+    if one.layers_on_gpu == one.layers_total and made.verdict in (Verdict.FITS, Verdict.TIGHT):
+        used = [card for card, parts in zip(made.cards, one.by_card, strict=True) if parts.total_bytes]
+        needed = sum(card.high_bytes if comfortable else card.planned_bytes for card in used)
+        free = sum(card.budget.available_bytes for card in used) - needed
+    else:
+        used = list(made.cards)
+        models = [planner.arranger.alone(each_wanted, 0) for each_wanted in resolved]
+        needed = sum(model.high_bytes if comfortable else model.parts.total_bytes for model in models)
+        free = sum(card.budget.available_bytes for card in used) - needed
+    if comfortable:
+        free -= sum(margin_of(card.budget) for card in used)
+    return alone.context_length + free // each
