@@ -162,11 +162,16 @@ def served(
 
 
 def file_bytes(metadata: ModelMetadata) -> int:
-    """Return the size of the weights file; when it is unknown, of its tensors."""
+    """Return the size of the weights file; when it is unknown, of its tensors, an embedded projector's included."""
     return metadata.file_bytes if metadata.file_bytes is not None else _tensors_bytes(metadata)
 
 
-_tensors_bytes = ByIdentity(lambda metadata: total_bytes(metadata.tensors))
+def _listed_bytes(metadata: ModelMetadata) -> int:
+    embedded = metadata.projector_tensors if metadata.projector_bytes is None else ()
+    return total_bytes(metadata.tensors) + total_bytes(embedded)
+
+
+_tensors_bytes = ByIdentity(_listed_bytes)
 
 
 def predicted_bytes(metadata: ModelMetadata, context_total: int, file_size: int | None = None) -> int:

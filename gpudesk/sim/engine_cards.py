@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gpudesk.fit.values import CardBudget
 from gpudesk.sim.cards import SimulatedProcess
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ class EngineCards:
             part = next(part for part in card.slices if part.index == self._slice_index)
             return part.memory_total_bytes - part.memory_used_bytes
         return card.memory_free_bytes
+
+    def budget(self, index: int, available_bytes: int) -> CardBudget:
+        """Return a card as a runner is placed on it, with so much room."""
+        card = self._card(index)
+        return CardBudget(index, card.name, card.memory_total_bytes, available_bytes)
 
     def hold(self, pid: int, index: int, memory_bytes: int) -> None:
         """Let a process hold this much on a card, whatever it held before."""

@@ -21,6 +21,7 @@ from gpudesk.sim.engine_tensors import weights_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gpudesk.fit.values import CardBudget
     from gpudesk.sim.engine_cards import EngineCards
     from gpudesk.sim.engine_options import RunnerOptions
     from gpudesk.sim.engine_runner import EngineRequest, Runner
@@ -125,7 +126,7 @@ def _decide(
     usable = () if request.options.num_gpu == 0 else cards.indexes
     available = {card: _accounted_free(card, runners, cards, settings) for card in usable}
     if settings.era is not Era.LLAMA_SERVER:
-        decision = _older(request, runners, available, settings)
+        decision = _older(request, runners, available, cards, settings)
         if decision is not None:
             _check_cards(decision.placement, {card: cards.free_bytes(card) for card in decision.chosen})
         return decision
@@ -188,6 +189,7 @@ def _run_options(
         batch=options.num_batch,
         cache_type=settings.kv_cache_type if keeps_type else "",
         flash_attention=flash,
+        version=settings.version,
     )
 
 
@@ -252,14 +254,14 @@ def _placement(
     cards: EngineCards,
     settings: EngineSettings,
 ) -> Placement:
-    free = [cards.free_bytes(card) for card in chosen]
+    budgets = [cards.budget(card, cards.free_bytes(card)) for card in chosen]
     if not chosen:
-        return place(model, run, 0, (), ())
+        return place(model, run, 0, ())
     if options.num_gpu < 0:
-        return fit(model, run, chosen, free, settings.era)
+        return fit(model, run, budgets, settings.era)
     layers = min(options.num_gpu, model.shape.block_count + 1)
-    placement = place(model, run, layers, chosen, free, projector_on_card=layers == model.shape.block_count + 1)
-    _check_cards(placement, dict(zip(chosen, free, strict=True)))
+    placement = place(model, run, layers, budgets, projector_on_card=layers == model.shape.block_count + 1)
+    _check_cards(placement, {card.index: card.available_bytes for card in budgets})
     return placement
 
 
@@ -267,7 +269,11 @@ def _placement(
 
 
 def _older(
-    request: EngineRequest, runners: Sequence[Runner], available: dict[int, int], settings: EngineSettings
+    request: EngineRequest,
+    runners: Sequence[Runner],
+    available: dict[int, int],
+    cards: EngineCards,
+    settings: EngineSettings,
 ) -> _Decision | None:
     """Look for the fewest cards that take everything; with nobody loaded, take what fits."""
     slots = _slots(request.model, settings)
@@ -278,33 +284,30 @@ def _older(
     for parallel in choices:
         run = _run_options(request.model, request.options, settings, parallel)
         for group in groups or [tuple(sorted(order))]:
-            claim, placement = _try(request, run, group, available, settings)
+            claim, placement = _try(request, run, [cards.budget(card, available[card]) for card in group], settings)
             if placement.complete:
                 return _Decision(request.options, run, group, placement, claim)
     run = _run_options(request.model, request.options, settings, choices[-1])
     if runners and available and request.options.num_gpu < 0:
         return None
     group = tuple(sorted(order))
-    claim, placement = _try(request, run, group, available, settings)
+    claim, placement = _try(request, run, [cards.budget(card, available[card]) for card in group], settings)
     return _Decision(request.options, run, group if placement.cards else (), placement, claim)
 
 
 def _try(
-    request: EngineRequest,
-    run: RunOptions,
-    group: tuple[int, ...],
-    available: dict[int, int],
-    settings: EngineSettings,
+    request: EngineRequest, run: RunOptions, group: Sequence[CardBudget], settings: EngineSettings
 ) -> tuple[Reported | None, Placement]:
-    free = [available[card] for card in group]
     model, wanted = request.model, request.options.num_gpu
+    count = model.shape.block_count + 1
     if settings.era is Era.ESTIMATE and not _reports_allocations(model, settings):
-        claim, layers = estimate(model, run, group, free, settings.gpu_overhead_bytes)
-        layers = layers if wanted < 0 else min(wanted, model.shape.block_count + 1)
-        return claim, place(model, run, layers, group if layers else (), free if layers else ())
+        indexes, free = [card.index for card in group], [card.available_bytes for card in group]
+        claim, layers = estimate(model, run, indexes, free, settings.gpu_overhead_bytes)
+        layers = layers if wanted < 0 else min(wanted, count)
+        return claim, place(model, run, layers, group if layers else ())
     if wanted >= 0:
-        return None, place(model, run, min(wanted, model.shape.block_count + 1), group, free)
-    return None, fit(model, run, group, free, settings.era, gpu_overhead=settings.gpu_overhead_bytes)
+        return None, place(model, run, min(wanted, count), group)
+    return None, fit(model, run, group, settings.era, gpu_overhead=settings.gpu_overhead_bytes)
 
 
 def _reports_allocations(model: SimulatedModel, settings: EngineSettings) -> bool:

@@ -1,23 +1,35 @@
-"""What a runner really allocates: KV cache, compute buffer, context. The driver of the simulated card shows this.
+"""What a runner really allocates; the driver of the simulated card shows this.
 
-Source of the KV arithmetic: llama.cpp b10488, src/llama-kv-cache.cpp:207-232, src/llama-kv-cache-iswa.cpp:73,
-src/llama-hparams.cpp:115-138. The compute buffer has no closed form; its dominant terms are the logits and
-activations of one batch, and the attention scores when flash attention is off.
+The numbers are those of `gpudesk.fit` for the simulated card and the version of the engine, so that a plan made for
+this workstation is true on it. Only the driver's own share differs a little, as it does from model to model.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from gpudesk.domain.engine import Era, era_of
+from gpudesk.fit import compute as graphs
+from gpudesk.fit import kv_cache as caches
+from gpudesk.fit import projector
+from gpudesk.fit.estimate import MATRICES_OF_A_LAYER, Prepared, prepare, reserves_all_outputs
+from gpudesk.fit.from_keys import metadata_from_keys
+from gpudesk.fit.from_show import with_projector
+from gpudesk.fit.metadata import Tensor
+from gpudesk.fit.overhead import overhead
+from gpudesk.fit.values import EngineProfile, LoadOptions
 from gpudesk.sim.cards import MEBIBYTE
-from gpudesk.sim.engine_tensors import BLOCK_SIZES
+from gpudesk.sim.models import SimulatedModel
+from gpudesk.sim.ollama_show import all_tensors, model_info, projector_info
 
 if TYPE_CHECKING:
-    from gpudesk.sim.models import Shape, SimulatedModel
+    from gpudesk.fit.values import CardBudget
+    from gpudesk.sim.models import Shape
 
 CONTEXT_BYTES = 457 * MEBIBYTE
-"""A CUDA context with cuBLAS: Ollama's own constant (ollama ml/device.go:359)."""
+"""What Ollama takes for a CUDA context with cuBLAS, whatever the card (ollama ml/device.go:359)."""
 
 CACHE_TYPES = {
     "": "F16", "f16": "F16", "bf16": "BF16", "f32": "F32", "q8_0": "Q8_0", "q5_1": "Q5_1", "q5_0": "Q5_0",
@@ -36,54 +48,111 @@ class RunOptions:
     batch: int = 512
     cache_type: str = ""
     flash_attention: bool = True
+    version: str = "0.33.0"
+    """Of the server."""
+
+    @property
+    def load(self) -> LoadOptions:
+        """The same as the formulas take it."""
+        kind = self.cache_type or "f16"
+        return LoadOptions(
+            context_length=self.context_length, parallel=self.parallel, kv_cache_type_k=kind, kv_cache_type_v=kind,
+            flash_attention=self.flash_attention, batch_size=self.batch,
+        )  # fmt: skip
 
 
-def _padded(cells: int) -> int:
-    return (cells + 255) // 256 * 256
+@lru_cache(maxsize=64)
+def profile_of(version: str) -> EngineProfile:
+    """Return the engine of a version."""
+    return EngineProfile(version=version, era=era_of(version) or Era.LLAMA_SERVER)
 
 
-def _row_bytes(elements: int, cache_type: str) -> int:
-    block, size = BLOCK_SIZES[CACHE_TYPES[cache_type]]
-    return elements // block * size
+@lru_cache(maxsize=512)
+def header(shape: Shape, quantization: str) -> Prepared:
+    """Read a model's header as everybody reads it who asks `/api/show`, its tensors summed."""
+    model = SimulatedModel("header", shape, quantization, "")
+    told = {key: value for key, value in model_info(model, verbose=False).items() if value is not None}
+    listed = [Tensor(tensor.name, tensor.type, tensor.shape) for tensor in all_tensors(model)]
+    metadata = metadata_from_keys(told, listed)
+    if shape.projector is not None and not shape.projector.embedded:
+        metadata = with_projector(metadata, projector_info(model))
+    return prepare(metadata)
 
 
-def context_bytes(model: SimulatedModel) -> int:
-    """Return the size of a process's context on one card: Ollama's constant, and a little of what nobody counts.
+def context_bytes(model: SimulatedModel, card: CardBudget, version: str) -> int:
+    """Return what a process takes on a card besides its buffers: what is expected there, and a few MiB to either side.
 
     Memory pools and graphs differ from model to model; the difference is taken from the digest, so that it is
     stable and nobody can mistake it for a formula.
     """
-    return CONTEXT_BYTES + int(model.blob_digest[:2], 16) * MEBIBYTE // 8
+    _low, expected, _high = overhead(profile_of(version), card)
+    return expected + (int(model.blob_digest[:2], 16) % 11 - 6) * MEBIBYTE
 
 
-def kv_by_layer(shape: Shape, options: RunOptions) -> tuple[int, ...]:
-    """Return the KV bytes of every layer."""
-    if not shape.causal:
-        return (0,) * shape.block_count
-    cells = _padded(options.context_length)
-    window = _padded(min(options.context_length, (shape.sliding_window or 0) + options.batch))
-    if shape.kv_lora_rank:
-        row = _row_bytes(shape.kv_lora_rank + (shape.rope_dimension_count or 64), options.cache_type)
-    else:
-        row = _row_bytes(shape.head_count_kv * shape.key_size, options.cache_type)
-        row += _row_bytes(shape.head_count_kv * shape.value_size, options.cache_type)
-    return tuple(
-        (cells if shape.sees_everything(layer) else window) * options.parallel * row
-        for layer in range(shape.block_count)
+@lru_cache(maxsize=2048)
+def _cache(shape: Shape, quantization: str, options: RunOptions) -> caches.KvLayout:
+    prepared = header(shape, quantization)
+    return caches.kv_cache(
+        prepared.metadata,
+        options.load,
+        options.context_length,
+        options.parallel,
+        profile_of(options.version).era,
+        known=prepared.rules,
+        batch=options.batch,
+        flash_attention=options.flash_attention,
     )
 
 
-def compute_bytes(shape: Shape, options: RunOptions) -> int:
-    """Return the compute buffer of one card."""
-    batch = options.batch
-    cells = _padded(options.context_length) * (1 if options.flash_attention else options.parallel)
-    widest = max(shape.feed_forward_length, shape.embedding_length, shape.expert_feed_forward_length)
-    total = cells * batch * 2 + batch * (2 * widest + 4 * shape.embedding_length) * 4
-    if shape.pooling_type is None:
-        total += shape.vocabulary * batch * 4
-    if not options.flash_attention:
-        total += shape.head_count * cells * batch * 4
-    return total
+def kv_by_layer(shape: Shape, options: RunOptions, quantization: str = "F16") -> tuple[int, ...]:
+    """Return the KV bytes of every layer."""
+    return _cache(shape, quantization, options).layers
+
+
+def sees_window(shape: Shape, quantization: str = "F16") -> tuple[bool, ...]:
+    """Tell of every layer whether it sees only a window."""
+    return header(shape, quantization).rules.sliding
+
+
+@lru_cache(maxsize=2048)
+def compute_bytes(shape: Shape, options: RunOptions, quantization: str = "F16", *, several: bool = False) -> int:
+    """Return the compute buffer of one card; of one among several that share all layers."""
+    prepared = header(shape, quantization)
+    cache = _cache(shape, quantization, options)
+    load = options.load
+    all_outputs = reserves_all_outputs(profile_of(options.version))
+    graph = graphs.GraphOptions(
+        batch=min(options.batch, caches.padded(options.context_length)),
+        outputs=options.batch if all_outputs else options.parallel,
+        flash_attention=options.flash_attention,
+        kv_cache_type_k=load.kv_cache_type_k,
+        kv_cache_type_v=load.kv_cache_type_v,
+        streams=options.parallel,
+    )
+    found = graphs.compute_bytes(prepared.metadata, prepared.rules, cache, graph)
+    if several:
+        found += graphs.pipeline_bytes(prepared.metadata, prepared.rules, cache, graph)
+    return found
+
+
+def copied_bytes(shape: Shape, quantization: str) -> int:
+    """Return what a card's compute buffer takes more when layers lie in host memory: a matrix of the largest."""
+    return max(header(shape, quantization).weights.layers, default=0) // MATRICES_OF_A_LAYER
+
+
+def projector_bytes(shape: Shape, quantization: str, version: str) -> tuple[int, int]:
+    """Return the weights of the projector, and the buffer of the encoder that reads an image."""
+    prepared = header(shape, quantization)
+    held = prepared.projector_bytes
+    return held, projector.projector(prepared.metadata, profile_of(version).era, held) - held
+
+
+def draft_bytes(model: SimulatedModel, options: RunOptions) -> tuple[int, int]:
+    """Return the weights of the draft model that shares the process, and its cache and buffers; zeros without one."""
+    if model.draft is None:
+        return 0, 0
+    weights = header(model.draft, "Q4_0").weights.card_bytes
+    return weights, sum(kv_by_layer(model.draft, options, "Q4_0")) + compute_bytes(model.draft, options, "Q4_0")
 
 
 def host_compute_bytes(shape: Shape, options: RunOptions) -> int:

@@ -11,19 +11,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpudesk.domain.engine import Era
+from gpudesk.fit import placement as layouts
+from gpudesk.fit.values import Parts
 from gpudesk.sim.cards import GIBIBYTE
 from gpudesk.sim.engine_memory import (
+    CONTEXT_BYTES,
     RunOptions,
     compute_bytes,
     context_bytes,
+    copied_bytes,
+    draft_bytes,
+    header,
     host_compute_bytes,
     kv_by_layer,
+    projector_bytes,
+    sees_window,
 )
-from gpudesk.sim.engine_tensors import draft_bytes_of, weights_of
+from gpudesk.sim.engine_tensors import weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gpudesk.fit.values import CardBudget
     from gpudesk.sim.models import SimulatedModel
 
 FIT_MARGIN_BYTES = GIBIBYTE
@@ -41,13 +50,19 @@ class CardBytes:
     """KV of the layers that see a window."""
     compute: int
     projector: int
+    """Weights of the projector."""
+    projector_compute: int
     draft: int
+    """Weights of the draft model."""
+    draft_buffers: int
+    """Its cache and its compute buffer."""
     context: int
 
     @property
     def total(self) -> int:
         """All of it."""
-        return self.weights + self.kv_full + self.kv_sliding + self.compute + self.projector + self.draft + self.context
+        model = self.weights + self.kv_full + self.kv_sliding + self.compute
+        return model + self.projector + self.projector_compute + self.draft + self.draft_buffers + self.context
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +79,8 @@ class Placement:
     """The token embedding, which is in host memory always."""
     host_kv: int
     host_compute: int
+    expert_layers_on_host: int = 0
+    """Of the layers on cards, those whose expert tensors are in host memory."""
 
     @property
     def card_bytes(self) -> int:
@@ -78,75 +95,110 @@ class Placement:
     @property
     def complete(self) -> bool:
         """Every layer is on a card."""
-        return bool(self.cards) and self.layers_on_cards >= self.layer_count
-
-
-def _ranges(first: int, layers: int, cards: Sequence[int], free: Sequence[int]) -> list[tuple[int, range]]:
-    """Split layers over cards in proportion to their free memory, as llama.cpp's layer split does."""
-    total = sum(free) or 1
-    found: list[tuple[int, range]] = []
-    start, seen = first, 0
-    for card, part in zip(cards, free, strict=True):
-        seen += part
-        end = first + round(layers * seen / total)
-        found.append((card, range(start, end)))
-        start = end
-    return found
+        everything = self.layers_on_cards >= self.layer_count and not self.expert_layers_on_host
+        return bool(self.cards) and everything
 
 
 def place(
     model: SimulatedModel,
     options: RunOptions,
     layers: int,
-    cards: Sequence[int],
-    free: Sequence[int],
+    cards: Sequence[CardBudget],
     *,
+    counts: Sequence[int] | None = None,
     projector_on_card: bool = True,
+    experts_on_host: int = 0,
 ) -> Placement:
-    """Put the last `layers` layers (the output layer counts) of a model on `cards` and the rest in host memory."""
-    shape = model.shape
-    weights = weights_of(model)
-    layers = layers if cards else 0
-    kv = kv_by_layer(shape, options)
+    """Put the last `layers` layers (the output layer counts) of a model on `cards` and the rest in host memory.
+
+    Args:
+        model: the model.
+        options: how it runs.
+        layers: how many go on cards.
+        cards: in the order in which they are filled.
+        counts: layers per card; None splits them by the room there is.
+        projector_on_card: else it stays in host memory.
+        experts_on_host: the first so many layers on cards leave their expert tensors in host memory.
+    """
+    shape, quantization = model.shape, model.quantization
+    weights = header(shape, quantization).weights
+    kv, windows = kv_by_layer(shape, options, quantization), sees_window(shape, quantization)
     count = shape.block_count + 1
-    sizes = [*weights.layers, weights.output]
+    sizes = [*weights.layers, weights.output_bytes]
+    layers = min(layers, count) if cards else 0
     first = count - layers
-    compute = compute_bytes(shape, options)
+    for layer in range(first, min(first + experts_on_host, shape.block_count)):
+        sizes[layer] -= weights.experts[layer]
+    if counts is None:
+        counts = layouts.split(layers, [card.available_bytes for card in cards])
+    seeing, looking = projector_bytes(shape, quantization, options.version) if projector_on_card else (0, 0)
+    draft, draft_buffers = draft_bytes(model, options)
+    used = sum(number > 0 for number in counts)
+    whole = layers == count and not experts_on_host
+    compute = compute_bytes(shape, options, quantization, several=used > 1 and whole)
+    compute += 0 if whole else copied_bytes(shape, quantization)
     found: list[CardBytes] = []
-    for position, (card, mine) in enumerate(_ranges(first, layers, cards, free)):
+    start = first
+    for card, number in zip(cards, counts, strict=True):
+        mine = range(start, start + number)
+        start += number
+        if not number:
+            continue
         blocks = [layer for layer in mine if layer < shape.block_count]
+        leads = not found
         found.append(
             CardBytes(
-                card=card,
+                card=card.index,
                 weights=sum(sizes[layer] for layer in mine),
-                kv_full=sum(kv[layer] for layer in blocks if shape.sees_everything(layer)),
-                kv_sliding=sum(kv[layer] for layer in blocks if not shape.sees_everything(layer)),
-                compute=compute if mine else compute // 4,
-                projector=weights.projector if position == 0 and projector_on_card else 0,
-                draft=draft_bytes_of(model) if position == 0 and layers else 0,
-                context=context_bytes(model),
+                kv_full=sum(kv[layer] for layer in blocks if not windows[layer]),
+                kv_sliding=sum(kv[layer] for layer in blocks if windows[layer]),
+                compute=compute,
+                projector=seeing if leads else 0,
+                projector_compute=looking if leads else 0,
+                draft=draft if leads else 0,
+                draft_buffers=draft_buffers if leads else 0,
+                context=context_bytes(model, card, options.version),
             )
         )
+    host = sum(weights.layers) + weights.output_bytes - sum(part.weights for part in found)
     return Placement(
         cards=tuple(found),
         layers_on_cards=layers,
         layer_count=count,
-        host_weights=sum(sizes[:first]) + (0 if found and projector_on_card else weights.projector),
-        host_input=weights.input,
+        host_weights=host + (0 if found and projector_on_card else weights_of(model).projector),
+        host_input=weights.host_bytes,
         host_kv=sum(kv[: min(first, shape.block_count)]),
         host_compute=host_compute_bytes(shape, options),
+        expert_layers_on_host=experts_on_host,
     )
 
 
-def _fits(placement: Placement, free: Sequence[int], margin: int) -> bool:
-    return all(part.total + margin <= room for part, room in zip(placement.cards, free, strict=True))
+def burden(
+    model: SimulatedModel, options: RunOptions, cards: Sequence[CardBudget], *, projector_on_card: bool = True
+) -> layouts.Burden:
+    """Return what of a model has to lie somewhere, as llama.cpp's own search for a place counts it."""
+    shape, quantization = model.shape, model.quantization
+    weights = header(shape, quantization).weights
+    compute = compute_bytes(shape, options, quantization)
+    seeing, looking = projector_bytes(shape, quantization, options.version) if projector_on_card else (0, 0)
+    draft, draft_buffers = draft_bytes(model, options)
+    return layouts.Burden(
+        layers=weights.layers,
+        output_bytes=weights.output_bytes,
+        kv=kv_by_layer(shape, options, quantization),
+        compute_bytes=compute,
+        overhead_bytes=tuple(context_bytes(model, card, options.version) for card in cards),
+        first_card=Parts(weights_bytes=draft, compute_bytes=draft_buffers + looking, projector_bytes=seeing),
+        host_bytes=weights.host_bytes,
+        experts=weights.experts,
+        compute_partial_bytes=compute + copied_bytes(shape, quantization),
+    )
 
 
 def fit(
     model: SimulatedModel,
     options: RunOptions,
-    cards: Sequence[int],
-    free: Sequence[int],
+    cards: Sequence[CardBudget],
     era: Era,
     *,
     gpu_overhead: int = 0,
@@ -156,22 +208,38 @@ def fit(
     A projector is kept room for twice: in the target Ollama gives and in llama-server's own estimate
     (ollama llm/llama_server.go:722 at v0.33.0-rc2, llama.cpp tools/server/server-context.cpp:1003 at b10488).
     """
-    count = model.shape.block_count + 1
-    projector_bytes = weights_of(model).projector
-    projector = all(room >= projector_bytes + GIBIBYTE for room in free)
-    margin = gpu_overhead
-    if era is Era.LLAMA_SERVER:
-        margin = FIT_MARGIN_BYTES + (projector_bytes if projector else 0)
-    low, high = 0, count
+    seeing = weights_of(model).projector
+    on_card = all(card.available_bytes >= seeing + GIBIBYTE for card in cards)
+    if era is not Era.LLAMA_SERVER:
+        return _fill(model, options, cards, gpu_overhead, projector_on_card=on_card)
+    margin = FIT_MARGIN_BYTES + (seeing if on_card else 0)
+    wanted = burden(model, options, cards, projector_on_card=on_card)
+    found = layouts.place(wanted, cards, margin=margin, experts_to_host=True)
+    return place(
+        model, options, found.layers_on_gpu, cards, counts=found.layers_by_card, projector_on_card=on_card,
+        experts_on_host=found.expert_layers_on_host,
+    )  # fmt: skip
+
+
+def _fill(
+    model: SimulatedModel,
+    options: RunOptions,
+    cards: Sequence[CardBudget],
+    margin: int,
+    *,
+    projector_on_card: bool,
+) -> Placement:
+    """Find the most layers that a server before llama-server believes to have room for."""
+    rooms = {card.index: card.available_bytes - margin for card in cards}
+    low, high = 0, model.shape.block_count + 1
     while low < high:
         middle = (low + high + 1) // 2
-        if _fits(place(model, options, middle, cards, free, projector_on_card=projector), free, margin):
+        tried = place(model, options, middle, cards, projector_on_card=projector_on_card)
+        if all(part.total - part.context + CONTEXT_BYTES <= rooms[part.card] for part in tried.cards):
             low = middle
         else:
             high = middle - 1
-    if low == 0:
-        return place(model, options, 0, (), ())
-    return place(model, options, low, cards, free, projector_on_card=projector)
+    return place(model, options, low, cards if low else (), projector_on_card=projector_on_card)
 
 
 def predicted_bytes(model: SimulatedModel, context_total: int) -> int:

@@ -39,11 +39,11 @@ def _logged(part: CardBytes) -> int:
     """Add up the buffers llama-server logs for one card.
 
     The two caches of a sliding-window model print under one key, so the later one (sliding) replaces the full one; a
-    draft model's weights replace the model's. Projector and context are logged by nobody.
+    draft model's weights replace the model's. Weights of a projector and the context are logged by nobody.
     """
     weights = part.draft or part.weights
     kv = part.kv_sliding or part.kv_full
-    return weights + kv + part.compute
+    return weights + kv + part.compute + part.projector_compute
 
 
 def _from_log(placement: Placement) -> Reported:
@@ -56,10 +56,7 @@ def _from_log(placement: Placement) -> Reported:
 
 
 def _from_layout(placement: Placement) -> Reported:
-    by_card = [
-        (part.card, part.weights + part.kv_full + part.kv_sliding + part.compute + part.projector)
-        for part in placement.cards
-    ]
+    by_card = [(part.card, part.total - part.context - part.draft - part.draft_buffers) for part in placement.cards]
     vram = sum(amount for _card, amount in by_card)
     host = placement.host_weights + placement.host_kv
     total = vram + placement.host_input + host + placement.host_compute

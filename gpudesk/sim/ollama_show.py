@@ -7,6 +7,7 @@ fs/ggml/gguf.go:457-482 (arrays without values) at v0.33.0-rc2.
 from __future__ import annotations
 
 from datetime import timedelta, timezone
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from gpudesk.sim.engine_tensors import projector_tensors, tensors, weights_of
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from gpudesk.sim.engine_settings import EngineSettings
-    from gpudesk.sim.models import Shape, SimulatedModel
+    from gpudesk.sim.models import Projector, Shape, SimulatedModel
 
 _FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7, "Q3_K_M": 12, "Q4_K_S": 14, "Q4_K_M": 15, "Q5_K_M": 17,
                "Q6_K": 18, "BF16": 32, "MXFP4": 38}  # fmt: skip
@@ -59,7 +60,7 @@ def model_info(model: SimulatedModel, *, verbose: bool) -> dict[str, Any]:
     }
     own = _dimensions(shape)
     if shape.projector is not None and shape.projector.embedded:
-        own |= {f"vision.{name}": value for name, value in projector_info(model).items()}
+        own |= {f"vision.{name}": value for name, value in _projector_dimensions(shape.projector).items()}
     info |= {f"{shape.architecture}.{name}": value for name, value in own.items() if value is not None}
     count = shape.vocabulary // 64
     info |= {
@@ -109,10 +110,18 @@ def _dimensions(shape: Shape) -> dict[str, Any]:
 
 
 def projector_info(model: SimulatedModel) -> dict[str, Any]:
-    """Return the dimensions of a projector, under the names they have behind `<arch>.vision.` or `clip.vision.`."""
+    """Return the metadata of a projector's own file; nothing for a model without one."""
     projector = model.shape.projector
     if projector is None:
         return {}
+    listed = projector_tensors(projector, model.shape.embedding_length)
+    own = {f"clip.vision.{name}": value for name, value in _projector_dimensions(projector).items()}
+    count = sum(prod(tensor.shape) for tensor in listed)
+    return {"general.architecture": "clip", **own, "general.parameter_count": count}
+
+
+def _projector_dimensions(projector: Projector) -> dict[str, Any]:
+    """Return its dimensions, under the names they have behind `<arch>.vision.` or `clip.vision.`."""
     return {
         "block_count": projector.blocks,
         "embedding_length": projector.embedding_length,
@@ -172,19 +181,16 @@ def show(model: SimulatedModel, settings: EngineSettings, modified_at: str, *, v
         answer["model_info"] = model_info(model, verbose=verbose)
         if key >= (0, 6, 1):
             answer["tensors"] = [
-                {"name": tensor.name, "type": tensor.type, "shape": list(tensor.shape)}
-                for tensor in _all_tensors(model)
+                {"name": tensor.name, "type": tensor.type, "shape": list(tensor.shape)} for tensor in all_tensors(model)
             ]
         if model.projector_digest is not None:
-            answer["projector_info"] = {
-                "general.architecture": "clip",
-                **{f"clip.vision.{name}": value for name, value in projector_info(model).items()},
-            }
+            answer["projector_info"] = projector_info(model)
     answer["modified_at"] = modified_at
     return answer
 
 
-def _all_tensors(model: SimulatedModel) -> list[Any]:
+def all_tensors(model: SimulatedModel) -> list[Any]:
+    """List what is in the model's own file, an embedded projector included."""
     listed = list(tensors(model.shape, model.quantization))
     projector = model.shape.projector
     if projector is not None and projector.embedded:

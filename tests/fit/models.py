@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from gpudesk.fit.metadata import ModelMetadata, Tensor
 from gpudesk.fit.placement import Burden
 from gpudesk.fit.server_rules import Served
-from gpudesk.fit.values import CardBudget, LoadOptions, Parts, Wanted
+from gpudesk.fit.values import CardBudget, LoadOptions, Wanted
 from gpudesk.sim.engine_catalog import catalog
-from gpudesk.sim.engine_memory import RunOptions, compute_bytes, context_bytes, kv_by_layer
-from gpudesk.sim.engine_tensors import draft_bytes_of, projector_tensors, tensors, weights_of
+from gpudesk.sim.engine_memory import RunOptions
+from gpudesk.sim.engine_placement import burden as simulated_burden
+from gpudesk.sim.engine_tensors import projector_tensors, tensors, weights_of
 from gpudesk.sim.models import SimulatedModel
 from gpudesk.units import GIBIBYTE, MEBIBYTE
 
@@ -70,23 +72,15 @@ def wanted(name: str, **options: object) -> Wanted:
     return Wanted(name, metadata_of(model), LoadOptions(**options), model.blob_digest)  # type: ignore[arg-type]
 
 
-def burden_in_simulation(wanted: Wanted, served: Served, cache_type: str = "") -> Burden:
-    """Return what the simulation makes of a model: its own sizes, which are not those of the fit."""
-    model = simulated(wanted.name)
+def burden_in_simulation(
+    wanted: Wanted, served: Served, cards: Sequence[CardBudget], *, version: str, cache_type: str = ""
+) -> Burden:
+    """Return what the simulation makes of a model, its little difference in what the driver takes included."""
     run = RunOptions(
         served.context_length, served.parallel, served.batch_size, cache_type if served.flash_attention else "",
-        served.flash_attention,
+        served.flash_attention, version,
     )  # fmt: skip
-    weights = weights_of(model)
-    return Burden(
-        layers=weights.layers,
-        output_bytes=weights.output,
-        kv=kv_by_layer(model.shape, run),
-        compute_bytes=compute_bytes(model.shape, run),
-        overhead_bytes=context_bytes(model),
-        first_card=Parts(weights_bytes=draft_bytes_of(model), projector_bytes=weights.projector),
-        host_bytes=weights.input,
-    )
+    return simulated_burden(simulated(wanted.name), run, cards)
 
 
 def card(gibibytes: float = 24, *, index: int = 0, free: float | None = None, **more: object) -> CardBudget:

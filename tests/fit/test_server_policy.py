@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
 from gpudesk.domain.engine import Era, era_of
 from gpudesk.fit.contexts import FAMILIAR
+from gpudesk.fit.placement import Burden
 from gpudesk.fit.server_policy import context_without_eviction, forecast
 from gpudesk.fit.server_rules import Served, automatic_context, predicted_bytes, served
 from gpudesk.fit.server_scheduler import Step, forecast_step, victim
@@ -43,7 +45,8 @@ def profile_of(engine: Engine) -> EngineProfile:
 def budgets_of(engine: Engine) -> tuple[CardBudget, ...]:
     cards = engine.server.cards
     return tuple(
-        CardBudget(index, "card", cards.total_bytes(index), cards.free_bytes(index)) for index in cards.indexes
+        replace(cards.budget(index, cards.free_bytes(index)), memory_total_bytes=cards.total_bytes(index))
+        for index in cards.indexes
     )
 
 
@@ -78,15 +81,14 @@ def residents_of(engine: Engine) -> tuple[Resident, ...]:
 
 
 def step_of(engine: Engine, name: str, **options: object) -> Step:
-    cache_type = engine.settings.kv_cache_type
+    budgets, settings = budgets_of(engine), engine.settings
 
-    def burden(one: Wanted, ask: Served) -> object:
-        return burden_in_simulation(one, ask, cache_type)
+    def burden(one: Wanted, ask: Served) -> Burden:
+        return burden_in_simulation(one, ask, budgets, version=settings.version, cache_type=settings.kv_cache_type)
 
-    budgets = budgets_of(engine)
     return forecast_step(
         wanted(name, **options), profile_of(engine), budgets, [one.available_bytes for one in budgets],
-        residents_of(engine), burden,  # type: ignore[arg-type]
+        residents_of(engine), burden,
     )  # fmt: skip
 
 
@@ -303,7 +305,12 @@ def test_a_model_that_is_there_is_not_loaded_again_unless_its_context_differs() 
 
 def test_two_wanted_models_push_each_other_out() -> None:
     both = [wanted("qwen3:32b", context_length=4096), wanted("qwen3:14b", context_length=4096)]
-    told = forecast(both, E3, [card()], burden_of=burden_in_simulation)
+    cards = [card()]
+
+    def burden(one: Wanted, ask: Served) -> Burden:
+        return burden_in_simulation(one, ask, cards, version="0.33.0")
+
+    told = forecast(both, E3, cards, burden_of=burden)
     assert told.would_evict == ("qwen3:32b",)
     assert "qwen3:32b will be missing then, though the plan wants it there" in told.notes
     later = forecast(both, E3, [card(24, free=4)], residents=[resident("qwen3:14b", 20, context_length=4096)])
