@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gpudesk.fit.identity import ByIdentity
 from gpudesk.fit.metadata import ModelMetadata
 from gpudesk.records import dataclass
 from gpudesk.units import MEBIBYTE
@@ -16,6 +17,8 @@ MINIMUM_BYTES = 457 * MEBIBYTE
 """Per used card (ollama ml/device.go:359)."""
 _ELEMENT_BYTES = {"f32": 4.0, "q8_0": 1.0, "q4_0": 0.5}
 """`kvCacheBytesPerElement`; everything else is 2."""
+LOADS_REMEMBERED = 64
+"""Per model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,23 @@ def _windowed_cells(metadata: ModelMetadata, layer: int, options: EstimateOption
 
 def kv_estimate(metadata: ModelMetadata, options: EstimateOptions) -> tuple[int, ...]:
     """Return the KV bytes per layer as the server counts them: full heads even where attention is latent."""
+    known = _kv_estimates(metadata)
+    found = known.get(options)
+    if found is None:
+        if len(known) >= LOADS_REMEMBERED:
+            known.clear()
+        found = known[options] = _kv_estimate(metadata, options)
+    return found
+
+
+def _no_estimates(_metadata: ModelMetadata) -> dict[EstimateOptions, tuple[int, ...]]:
+    return {}
+
+
+_kv_estimates = ByIdentity(_no_estimates)
+
+
+def _kv_estimate(metadata: ModelMetadata, options: EstimateOptions) -> tuple[int, ...]:
     element = _ELEMENT_BYTES.get(options.kv_cache_type, 2.0)
     found: list[int] = []
     for layer in range(metadata.layer_count):

@@ -191,6 +191,8 @@ class _Choice:
         self.believed = 0
         self._claim: tuple[int, ...] = ()
         self._held: tuple[int, ...] = ()
+        self._layers: int | None = None
+        """How many an engine puts on the cards that decides by an estimate; None: another one."""
 
     def choose(self, believed: Sequence[int], *, alone: bool) -> None:
         if not self._all:
@@ -225,11 +227,21 @@ class _Choice:
         self.accepted = partial or self.predicted <= self.believed * 80 // 100
 
     def put(self, free: Sequence[int]) -> None:
-        """Work out where llama-server puts the layers when it is started on the chosen cards."""
-        if self._burden_of is None or not self._all or self._profile.era is not Era.LLAMA_SERVER:
+        """Work out what the model takes where it was decided to go, once nobody has to leave any more."""
+        if self._burden_of is None or not self._all:
             return
+        if self._profile.era is Era.LLAMA_SERVER:
+            self._put_by_llama_server(self._burden_of, free)
+        elif self._layers is not None:
+            burden = self._burden_of(self._wanted, self.ask)
+            budgets = [replace(card, available_bytes=room) for card, room in zip(self._all, free, strict=True)]
+            placed = place(burden, budgets, layers_on_gpu=self._layers, groups=[self.cards])
+            self._held = tuple(parts.total_bytes for parts in placed.by_card)
+
+    def _put_by_llama_server(self, burden_of: BurdenOf, free: Sequence[int]) -> None:
+        """Put the layers where llama-server puts them when it is started on the chosen cards."""
         cards, margin = self.cards, margin_bytes(self._profile)
-        burden = self._burden_of(self._wanted, self.ask)
+        burden = burden_of(self._wanted, self.ask)
         projector = burden.first_card.projector_bytes
         if projector and any(free[card] < projector + GIBIBYTE for card in cards):
             # It stays in host memory (llama_server.go:670).
@@ -316,10 +328,8 @@ class _Choice:
         for position, amount in zip(group, believed.by_card, strict=True):
             claim[position] = amount
         layers = self._wanted.options.layers_on_gpu
-        on_cards = believed.layers_on_gpu if layers is None else min(layers, burden.layers_total)
-        placed = place(burden, budgets, layers_on_gpu=on_cards, groups=[tuple(group)])
+        self._layers = believed.layers_on_gpu if layers is None else min(layers, burden.layers_total)
         self._claim = tuple(claim)
-        self._held = tuple(parts.total_bytes for parts in placed.by_card)
         self.predicted = sum(claim)
         return believed.complete if layers is None else layers >= burden.layers_total
 
