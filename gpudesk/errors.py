@@ -4,6 +4,7 @@
 GpudeskError
 ├── UsageError            the command line or the configuration is wrong          (exit 2)
 ├── SourceError           something that should be read could not be read         (exit 3)
+├── StoreError            a file of gpudesk's own could not be read or written    (exit 1)
 └── RefusedError          gpudesk would not do what was asked                     (exit 4)
 ```
 """
@@ -74,6 +75,10 @@ class SourceError(GpudeskError):
     def __init__(self, kind: FailureKind, message: str, hint: str | None = None) -> None:
         super().__init__(message, hint)
         self.kind = kind
+
+
+class StoreError(GpudeskError):
+    """A file of gpudesk's own could not be read or written; what was in it before is still there."""
 
 
 class RefusedError(GpudeskError):

@@ -15,7 +15,7 @@ from gpudesk.domain.event import Event
 from gpudesk.domain.host import Host
 from gpudesk.domain.keep_alive import KeepAlive
 from gpudesk.domain.model import InstalledModel, ModelDetails
-from gpudesk.domain.pin import Pin
+from gpudesk.domain.pin import Pin, PinState
 from gpudesk.domain.problem import Problem
 from gpudesk.domain.process import Process, Runner
 from gpudesk.domain.reading import Failure
@@ -158,6 +158,8 @@ class Desk:
     """Newest last, at most `watch.store.EVENT_LIMIT`."""
     problems: tuple[Problem, ...] = ()
     """Everything wrong right now, each said once."""
+    pins: tuple[PinState, ...] = ()
+    """Every pin, held and lost, also of models that are not loaded."""
 
     def source(self, name: str) -> SourceState | None:
         """Return the state of one source by name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -40,6 +41,26 @@ class KeepAlive:
         if self.state is KeepAliveState.TIMED and self.expires_at is not None and self.expires_at <= now:
             return KeepAlive(KeepAliveState.STOPPING, self.expires_at)
         return self
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAliveWish:
+    """How long a model shall stay when nobody asks anything of it, as a person wished it."""
+
+    seconds: float | None = None
+    """None is forever, 0 unloads it as soon as it is idle."""
+
+    @property
+    def wire(self) -> int:
+        """What is sent: a JSON number, the one form no Ollama version refuses.
+
+        Strings want a unit and know no days (`"-1"`, `"300"` and `"1d"` are answered with 400), and versions before
+        0.11.8 cut fractions off (ollama/ollama api/types.go `Duration.UnmarshalJSON`), so seconds are rounded up.
+        """
+        return -1 if self.seconds is None else math.ceil(self.seconds)
+
+
+FOREVER = KeepAliveWish()
 
 
 def keep_alive_from_expiry(expires_at: datetime | None, now: datetime) -> KeepAlive | None:

@@ -1,0 +1,1 @@
+"""What gpudesk itself keeps: pins, working sets, the journal. Plain files, written whole or not at all."""
