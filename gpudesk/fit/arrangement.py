@@ -50,6 +50,8 @@ class Arranger:
         self._splitting = replace(profile, spread=True)
         self._calibration = calibration
         self._alone: dict[tuple[int, str, LoadOptions, str, int], Estimate] = {}
+        self._same: dict[tuple[int, int], tuple[Wanted, Estimate]] = {}
+        """The same by the identity of what is wanted, which costs less than its hash."""
         self._splits: dict[tuple[int, str, LoadOptions, tuple[int, ...]], Estimate] = {}
         self._arranged: dict[tuple[tuple[int, str, LoadOptions], ...], Arranged] = {}
         self._placed: dict[tuple[int, int], tuple[Estimate, Estimate]] = {}
@@ -63,6 +65,9 @@ class Arranger:
 
     def alone(self, wanted: Wanted, position: int) -> Estimate:
         """Estimate a model that has one card to itself, however small."""
+        same = self._same.get((id(wanted), position))
+        if same is not None and same[0] is wanted:
+            return same[1]
         card = self._cards[position]
         key = (id(wanted.metadata), wanted.name, wanted.options, card.name, card.memory_total_bytes)
         found = self._alone.get(key)
@@ -71,6 +76,7 @@ class Arranger:
             boundless = replace(card, available_bytes=_BOUNDLESS)
             found = estimate(wanted, self._profile, (boundless,), calibration=self._calibration)
             self._alone[key] = found
+        self._same[id(wanted), position] = (wanted, found)
         return found
 
     def exceeds(self, wanted: Sequence[Wanted], verdict: Verdict = Verdict.TIGHT) -> bool:
@@ -252,6 +258,9 @@ class _Search:
         self._best_score = (RANK[first.verdict], 0)
         sizes = [min(each.parts.total_bytes for each in made) for made in alone]
         self._order = sorted(range(len(wanted)), key=lambda item: -sizes[item])
+        self._comfortable = aim.worst is Verdict.FITS
+        if self._comfortable:
+            sizes = [min(each.high_bytes for each in made) for made in alone]
         left = accumulate([0, *(sizes[item] for item in reversed(self._order))])
         self._left = [*left][::-1]
         """What the models from each depth on take at least."""
@@ -269,7 +278,7 @@ class _Search:
     def descend(self, depth: int, state: State, placed: dict[int, Estimate]) -> bool:
         """Try every place for the next model; True ends the search."""
         rank = state.rank
-        if rank > RANK[self._aim.worst] or self._nodes <= 0 or self._left[depth] > state.room_left:
+        if rank > RANK[self._aim.worst] or self._nodes <= 0 or self._left[depth] > state.room_left(comfortable=self._comfortable):
             return self._nodes <= 0
         score = (rank, -state.slack)
         if score >= self._best_score:

@@ -109,10 +109,15 @@ class State:
         """The worst so far."""
         return max([RANK[verdict] for verdict in self.verdicts])
 
-    @property
-    def room_left(self) -> int:
-        """All room there is."""
-        return sum([room for room in self.room if room > 0])
+    def room_left(self, *, comfortable: bool) -> int:
+        """Return all room there is; `comfortable` counts the upper ends of the bands and the margins."""
+        if not comfortable:
+            return sum([room for room in self.room if room > 0])
+        rooms = [
+            card.available_bytes - high - margin
+            for card, high, margin in zip(self.cards, self.high, self.margins, strict=True)
+        ]
+        return sum([room for room in rooms if room > 0])
 
     @property
     def slack(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gpudesk.fit.server_rules import Served, served
 from gpudesk.fit.server_scheduler import BurdenOf, Step, forecast_step
 from gpudesk.fit.values import CardBudget, EngineProfile, LoadOptions, Resident, Wanted
 
@@ -36,6 +37,7 @@ class LoadSequence:
         self._residents = tuple(residents)
         self._free = tuple(card.available_bytes + card.reserve_bytes for card in cards)
         self._burden_of = burden_of
+        self._asked: dict[_Load, Served] = {}
         self._played: dict[tuple[int, _Load], tuple[Wanted, Step]] = {}
 
     def steps(self, wanted: Sequence[Wanted], *, until_eviction: bool = False) -> tuple[Step, ...]:
@@ -46,7 +48,10 @@ class LoadSequence:
             key = (before, (id(one.metadata), one.name, one.options, one.blob_digest))
             known = self._played.get(key)
             if known is None:
-                step = forecast_step(one, self.profile, self.cards, free, there, self._burden_of)
+                ask = self._asked.get(key[1])
+                if ask is None:
+                    ask = self._asked[key[1]] = served(one.metadata, one.options, self.profile, self.cards)
+                step = forecast_step(one, self.profile, self.cards, free, there, self._burden_of, ask=ask)
                 # The model is kept so that its identity, the key, cannot pass to another.
                 known = self._played[key] = (one, step)
             step = known[1]

@@ -120,6 +120,8 @@ def forecast_step(
     free: Sequence[int],
     residents: Sequence[Resident],
     burden_of: BurdenOf | None = None,
+    *,
+    ask: Served | None = None,
 ) -> Step:
     """Play one load through the server's rules.
 
@@ -130,8 +132,9 @@ def forecast_step(
         free: free bytes per card as the driver would tell, the user's reserve not taken off.
         residents: who is there, in the order they were loaded.
         burden_of: what a load really takes; None leaves `spills` open (False).
+        ask: what the server makes of the request before it looks at memory, if that is at hand.
     """
-    ask = served(wanted.metadata, wanted.options, profile, cards)
+    ask = ask or served(wanted.metadata, wanted.options, profile, cards)
     there, room, evicted, reloads = list(residents), list(free), [], False
     mine = next((resident for resident in there if is_same(resident, wanted)), None)
     if mine is not None and mine.context_length in (None, ask.context_length):
