@@ -106,6 +106,10 @@ class DeskPlanner:
         return self._plannable(read_file(Path(path).expanduser()))
 
     def _plannable(self, found: FoundModel) -> PlannableModel:
+        from gpudesk.fit.estimate import prepare
+
+        # Here, where headers are read in the background, rather than in the first plan that a key asks for.
+        prepare(found.metadata)
         kv_type = self._profile.kv_cache_type if self._profile is not None else "f16"
         options = LoadOptions(
             context_length=found.parameters.get("num_ctx") or None,

@@ -15,12 +15,12 @@ different loads must remain. A load that was measured under exactly the asked co
 from __future__ import annotations
 
 import math
-from dataclasses import field, replace
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from gpudesk.fit.points import ARITHMETIC_VERSION, Conditions, MeasuredPoint, deviation, median, same_load
 from gpudesk.fit.values import Basis, Estimate, Parts
-from gpudesk.records import dataclass
+from gpudesk.records import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -7,7 +7,6 @@ the best are planned in full.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import product
 
 from gpudesk.fit.calibration import Calibration
@@ -16,7 +15,7 @@ from gpudesk.fit.planner import Planner
 from gpudesk.fit.roles import Candidate, Suitability, billions, context_for, suitability
 from gpudesk.fit.server_rules import file_bytes
 from gpudesk.fit.values import CardBudget, EngineProfile, Resident, Verdict, Wanted
-from gpudesk.records import dataclass
+from gpudesk.records import dataclass, replace
 from gpudesk.units import gibibytes
 
 SHORTLIST = 11

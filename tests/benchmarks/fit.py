@@ -6,13 +6,15 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
 from gpudesk.fit.card_table import card_named
 from gpudesk.fit.plan import plan
-from gpudesk.fit.values import CardBudget, EngineProfile, LoadOptions, Wanted
+from gpudesk.fit.tensor_sizes import total_bytes
+from gpudesk.fit.values import CardBudget, EngineProfile, LoadOptions, Resident, Wanted
 from tests.benchmarks.measures import in_turn
 from tests.fit import headers, rebuild
 
@@ -61,27 +63,58 @@ def shell_seconds(gpudesk: Path, modelinfo: Path, runs: int) -> tuple[float, flo
     return ours, theirs
 
 
-def plan_seconds(runs: int) -> float:
-    """Median time of a plan of six models that do not all fit on two cards, all alternatives included."""
-    cards = [
-        CardBudget(index, known.name, known.memory_total_bytes, known.memory_total_bytes - GIBIBYTE)
-        for index, known in enumerate([card_named("RTX 4090"), card_named("RTX 3060")])
-    ]
-    sizes = (
-        (36, 4096, 12288),
-        (40, 5120, 17408),
-        (28, 2048, 6144),
-        (28, 1024, 3072),
-        (64, 5120, 25600),
-        (36, 2560, 9728),
-    )
-    taken = []
-    for number in range(runs):
-        wanted = [
-            Wanted(f"model-{index}", _model(*size).metadata(), LoadOptions(context_length=8192 + 256 * number))
-            for index, size in enumerate(sizes)
+SIZES = {
+    "32b": (64, 5120, 25600),
+    "14b": (40, 5120, 17408),
+    "8b": (36, 4096, 12288),
+    "4b": (36, 2560, 9728),
+    "1.7b": (28, 2048, 6144),
+    "0.6b": (28, 1024, 3072),
+}
+
+
+def plan_seconds(runs: int) -> tuple[float, float, float]:
+    """Median times of plans of six models on two cards, all alternatives included.
+
+    Returns:
+        For models that are far too large together, headers never seen before: nothing that depends on a model or its
+            options is known, only tables that every plan shares (cards, architectures). The headers are read before.
+        The same once more with another context of one model, as a key press asks for it.
+        For headers never seen before that nearly fit, on cards where a model is loaded that is not wanted, with a
+            smaller file of each model installed: every kind of alternative is worked out.
+    """
+    large, again, close = [], [], []
+    for number in range(runs + 1):
+        context = 8192 + 256 * number
+        asked = _wanted(("8b", "14b", "1.7b", "0.6b", "32b", "4b"), context)
+        large.append(_timed(asked, "RTX 4090", "RTX 3060"))
+        changed = LoadOptions(context_length=context // 2)
+        again.append(_timed([replace(asked[0], options=changed), *asked[1:]], "RTX 4090", "RTX 3060"))
+        asked = _wanted(("8b", "14b", "1.7b", "0.6b", "14b", "4b"), context)
+        smaller = [
+            replace(one, name=f"{one.name}-small", metadata=replace(one.metadata, file_bytes=size // 2))
+            for one in asked
+            if (size := total_bytes(one.metadata.tensors))
         ]
-        begin = time.perf_counter()
-        plan(wanted, cards, EngineProfile(version="0.33.0"))
-        taken.append(time.perf_counter() - begin)
-    return median(taken[1:])
+        close.append(_timed(asked, "RTX 4090", "RTX 4090", loaded=3 * GIBIBYTE, installed=smaller))
+    return median(large[1:]), median(again[1:]), median(close[1:])
+
+
+def _wanted(sizes: Sequence[str], context: int) -> list[Wanted]:
+    return [
+        Wanted(f"model-{number}:{size}", _model(*SIZES[size]).metadata(), LoadOptions(context_length=context))
+        for number, size in enumerate(sizes)
+    ]
+
+
+def _timed(wanted: Sequence[Wanted], *names: str, loaded: int = 0, installed: Sequence[Wanted] = ()) -> float:
+    cards = [
+        CardBudget(
+            index, known.name, known.memory_total_bytes, known.memory_total_bytes - GIBIBYTE - (not index) * loaded
+        )
+        for index, known in enumerate(card_named(name) for name in names)
+    ]
+    there = [Resident("another:1b", loaded, (loaded, 0), 300.0, context_length=4096)] if loaded else []
+    begin = time.perf_counter()
+    plan(wanted, cards, EngineProfile(version="0.33.0"), residents=there, installed=installed)
+    return time.perf_counter() - begin
