@@ -35,6 +35,13 @@ class EventKind(StrEnum):
     MEMORY_TAKEN = "memory_taken"
     """Another process took memory on a card."""
     MEMORY_RELEASED = "memory_released"
+    RUNNER_ENDED = "runner_ended"
+    """Its process is gone while the engine still lists it."""
+    PIN_LOST = "pin_lost"
+    PIN_BACK = "pin_back"
+    """A lost pin holds again."""
+    ALARM = "alarm"
+    """Something that goes on and wants attention: thrash, a stuck load, a hot card, little free memory."""
 
 
 class Severity(StrEnum):

@@ -7,11 +7,12 @@ from datetime import datetime
 from gpudesk.domain.card import CardsSample
 from gpudesk.domain.engine import CatalogSample, DetailsSample, EngineSample
 from gpudesk.domain.host import Host
+from gpudesk.domain.pin import PinSample
 from gpudesk.domain.process import ProcessSample
 from gpudesk.errors import FailureKind
 from gpudesk.records import dataclass
 
-Sample = CardsSample | ProcessSample | Host | EngineSample | CatalogSample | DetailsSample
+Sample = CardsSample | ProcessSample | Host | EngineSample | CatalogSample | DetailsSample | PinSample
 """Everything a source can give."""
 
 
@@ -29,7 +30,7 @@ class Reading:
     """One look of one source. Exactly one of `value` and `failure` is set."""
 
     source: str
-    """`nvml`, `processes`, `host`, `ollama <url>`, `ollama-catalog <url>`, `ollama-details <url>`."""
+    """`nvml`, `processes`, `host`, `ollama <url>`, `ollama-catalog <url>`, `ollama-details <url>`, `pins`."""
     sequence: int
     """Counts up per source; a reading older than the newest one seen is dropped."""
     taken_at: datetime

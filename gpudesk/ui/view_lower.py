@@ -186,6 +186,10 @@ EVENT_WORDS: dict[EventKind, tuple[str, str]] = {
     EventKind.ENGINE_UPDATED: ("↑", "updated"),
     EventKind.MEMORY_TAKEN: ("+", "taken"),
     EventKind.MEMORY_RELEASED: ("−", "released"),
+    EventKind.RUNNER_ENDED: ("✗", "runner ended"),
+    EventKind.PIN_LOST: ("!", "pin lost"),
+    EventKind.PIN_BACK: ("✓", "pin back"),
+    EventKind.ALARM: ("!", "alarm"),
 }
 """Glyph and word of each kind, so that no meaning hangs on color."""
 

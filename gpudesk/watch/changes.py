@@ -11,6 +11,7 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from gpudesk.records import dataclass
+from gpudesk.watch.crashes import Vanished, crashes
 from gpudesk.watch.known_models import Left, Models, known, models_of
 from gpudesk.watch.memory_changes import Claims, memory_changes
 from gpudesk.watch.model_changes import RELOAD_WINDOW, EngineRound, looked_at
@@ -35,6 +36,8 @@ class Memory:
     """Sources whose outage was told."""
     claims: Claims = field(default_factory=dict)
     """What other processes hold, as last told."""
+    vanished: Vanished = field(default_factory=dict)
+    """Listed models whose processes are gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,11 @@ def compare(before: Desk, after: Desk, memory: Memory) -> Comparison:
         taken, claims = memory_changes(memory.claims, before, after)
         events.extend(taken)
         memory = replace(memory, claims=claims)
+    if memory.models and (memory.vanished or before.models is not after.models):
+        ended, vanished = crashes(memory.models, memory.vanished, after)
+        events.extend(ended)
+        if vanished is not memory.vanished:
+            memory = replace(memory, vanished=vanished)
     return Comparison(memory, tuple(events), revised)
 
 

@@ -15,9 +15,11 @@ from gpudesk.domain.card import Card, CardsSample
 from gpudesk.domain.desk import Desk, SourceState
 from gpudesk.domain.engine import CatalogSample, DetailsSample, EngineSample
 from gpudesk.domain.host import Host
+from gpudesk.domain.pin import PinSample
 from gpudesk.domain.process import ProcessSample
 from gpudesk.watch.changes import compare, with_events
 from gpudesk.watch.engines import engines_of, forget_gone
+from gpudesk.watch.pins import pin_events, pin_states, with_pins
 from gpudesk.watch.problems import problems_of
 from gpudesk.watch.watched import Watched
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from gpudesk.domain.desk import CardState, LoadedModel
     from gpudesk.domain.model import InstalledModel, ModelDetails
     from gpudesk.domain.reading import Reading
+    from gpudesk.watch.changes import Memory
 
 EVENT_LIMIT = 200
 """Events the desk keeps; the oldest go first."""
@@ -93,14 +96,26 @@ def reduce(
     desk = replace(
         desk,
         cards=cards,
-        models=models,
+        models=_kept_all(before.models, with_pins(models, before.pins)),
         engines=_kept(before.engines, engines_of(taken, desk)),
         problems=_kept(before.problems, problems_of(taken, desk.sources)),
     )
     comparison = compare(before, desk, watched.memory)
     if comparison.events or comparison.revised:
         desk = replace(desk, events=with_events(desk.events, comparison, EVENT_LIMIT))
-    return replace(taken, desk=desk, memory=comparison.memory)
+    return replace(taken, desk=_pinned(before, desk, taken, comparison.memory), memory=comparison.memory)
+
+
+def _pinned(before: Desk, desk: Desk, taken: Watched, memory: Memory) -> Desk:
+    """Return the desk with its pins judged, and with the events of those lost or held again."""
+    if taken.pins is None:
+        return desk
+    crashed = [(url, name) for (url, name, _), (_, told) in memory.vanished.items() if told]
+    states = _kept_all(before.pins, pin_states(before.pins, taken.pins.wishes, desk, crashed))
+    if states is before.pins:
+        return desk
+    events = (*desk.events, *pin_events(before.pins, states, desk.taken_at))[-EVENT_LIMIT:]
+    return replace(desk, pins=states, models=with_pins(desk.models, states), events=events)
 
 
 def _later(known: datetime, taken_at: datetime) -> datetime:
@@ -143,6 +158,8 @@ def _with_value(watched: Watched, desk: Desk, reading: Reading) -> tuple[Watched
             sample = value if watched.processes is None else _kept(watched.processes, value)
             watched = replace(watched, processes=sample)
             desk = replace(desk, processes=sample.processes)
+        case PinSample():
+            watched = replace(watched, pins=value if watched.pins is None else _kept(watched.pins, value))
         case Host():
             desk = replace(desk, host=_kept(desk.host, value))
         case EngineSample():

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gpudesk.domain.card import Card
     from gpudesk.domain.desk import Desk
     from gpudesk.domain.engine import CatalogSample, DetailsSample, EngineSample
+    from gpudesk.domain.pin import PinSample
     from gpudesk.domain.process import ProcessSample
 
 
@@ -26,5 +27,7 @@ class Watched:
     """One per engine, without the models that went away while the engine did not answer."""
     catalogs: tuple[CatalogSample, ...] = ()
     details: tuple[DetailsSample, ...] = ()
+    pins: PinSample | None = None
+    """None until they were read."""
     memory: Memory = field(default_factory=Memory)
     """What the comparison of desks has to remember."""

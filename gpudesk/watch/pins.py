@@ -1,0 +1,205 @@
+"""Whether pins hold, and what broke those that do not.
+
+Pure. Ollama protects nothing: every request may carry another keep-alive, a reload forgets it, and a pinned model is
+evicted like any other when nothing else is idle (server/sched.go:475, 1381 and 1664 at v0.33.0-rc2). So a pin is
+compared with what the engine shows at every look, and what the events say of its model names the cause.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from gpudesk.domain.event import Event, EventKind, Severity
+from gpudesk.domain.keep_alive import KeepAliveState
+from gpudesk.domain.pin import Pin, PinCause, PinState
+from gpudesk.records import dataclass, replace
+from gpudesk.watch.names import engine_source
+from gpudesk.watch.outage_changes import DOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from gpudesk.domain.desk import Desk, LoadedModel
+    from gpudesk.domain.pin import PinWish
+
+LOSSES_KEPT = timedelta(minutes=10)
+"""How long a loss is remembered: three within it are a thrash."""
+TELLING = timedelta(seconds=75)
+"""Events this old may still say why a model is not there; one is revised up to a minute later."""
+
+_DEPARTURES = {EventKind.EVICTED: PinCause.EVICTED, EventKind.UNLOADED: PinCause.UNLOADED}
+_ABSENT = frozenset({PinCause.EVICTED, PinCause.UNLOADED, PinCause.RESTARTED, PinCause.NOT_LOADED})
+"""Causes for which a model is not there."""
+_PLAIN = {
+    PinCause.KEEP_ALIVE: "its keep-alive is not forever",
+    PinCause.EVICTED: "it was evicted",
+    PinCause.UNLOADED: "it was unloaded",
+    PinCause.CONTEXT: "it was loaded with another context",
+    PinCause.CRASHED: "its runner ended",
+    PinCause.RESTARTED: "its engine was restarted",
+    PinCause.REPLACED: "the name belongs to another model now: it was pulled or made again",
+    PinCause.NOT_LOADED: "it is not loaded",
+}
+"""What is said when nobody saw it happen."""
+
+
+def pin_states(
+    known: Sequence[PinState], wishes: Sequence[PinWish], desk: Desk, crashed: Iterable[tuple[str, str]] = ()
+) -> tuple[PinState, ...]:
+    """Return how every pin stands.
+
+    Args:
+        known: how they stood.
+        wishes: what is stored.
+        desk: the newest desk, its events included.
+        crashed: engine and name of listed models whose runner is known to have ended.
+    """
+    if not wishes and not known:
+        return ()
+    before = {state.key: state for state in known}
+    broken = set(crashed)
+    return tuple(_next(before.get(f"{wish.engine_url} {wish.name}"), wish, desk, broken) for wish in wishes)
+
+
+def pin_events(before: Sequence[PinState], after: Sequence[PinState], at: datetime) -> tuple[Event, ...]:
+    """Tell of pins that were lost and of those that hold again; a cause understood better is not told twice."""
+    known = {state.key: state.pin for state in before}
+    events: list[Event] = []
+    for state in after:
+        was = known.get(state.key)
+        name, url = state.wish.name, state.wish.engine_url
+        if state.pin is Pin.LOST and was is Pin.HELD:
+            message = f"the pin of {name} is lost: {state.reason}"
+            events.append(Event(EventKind.PIN_LOST, at, name, message, Severity.WARNING, engine_url=url))
+        elif state.pin is Pin.HELD and was is Pin.LOST:
+            events.append(Event(EventKind.PIN_BACK, at, name, f"the pin of {name} holds again", engine_url=url))
+    return tuple(events)
+
+
+def with_pins(models: tuple[LoadedModel, ...], states: Sequence[PinState]) -> tuple[LoadedModel, ...]:
+    """Return the models with their pins; the same tuple when nothing changed."""
+    pins = {state.key: state.pin for state in states}
+    wanted = [pins.get(model.key, Pin.NONE) for model in models]
+    if all(model.pin is pin for model, pin in zip(models, wanted, strict=True)):
+        return models
+    return tuple(
+        model if model.pin is pin else replace(model, pin=pin) for model, pin in zip(models, wanted, strict=True)
+    )
+
+
+def _next(state: PinState | None, wish: PinWish, desk: Desk, crashed: set[tuple[str, str]]) -> PinState:
+    """Return how one pin stands now."""
+    if state is None:
+        state = PinState(wish, Pin.NONE)
+    elif state.wish != wish:
+        state = replace(state, wish=wish)
+    judged = _judged(wish, desk, crashed)
+    if judged is None:
+        return state
+    losses = tuple(at for at in state.losses if desk.taken_at - at <= LOSSES_KEPT)
+    if judged.cause is None:
+        after = replace(state, pin=Pin.HELD, cause=None, reason=None, lost_at=None, losses=losses)
+    elif state.pin is Pin.LOST:
+        better = judged.reason is not None or not _still_explains(state.cause, judged.cause)
+        after = replace(state, losses=losses)
+        if better:
+            after = replace(after, cause=judged.cause, reason=judged.reason or _PLAIN[judged.cause])
+    elif state.pin is Pin.NONE:
+        cause = PinCause.NOT_LOADED if judged.cause in _ABSENT else judged.cause
+        reason = judged.reason if cause is judged.cause else None
+        after = replace(state, pin=Pin.LOST, cause=cause, reason=reason or _PLAIN[cause], lost_at=desk.taken_at)
+    else:
+        after = replace(
+            state,
+            pin=Pin.LOST,
+            cause=judged.cause,
+            reason=judged.reason or _PLAIN[judged.cause],
+            lost_at=desk.taken_at,
+            losses=(*losses, desk.taken_at),
+        )
+    return state if after == state else after
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What one look says of a pin."""
+
+    cause: PinCause | None = None
+    """None: it holds."""
+    reason: str | None = None
+    """In words, where somebody saw it happen."""
+
+
+def _still_explains(known: PinCause | None, cause: PinCause) -> bool:
+    """Tell whether what was known of a loss says more than that the model is still not there."""
+    return known is cause or (cause is PinCause.UNLOADED and known in _ABSENT)
+
+
+def _judged(wish: PinWish, desk: Desk, crashed: set[tuple[str, str]]) -> _Judged | None:
+    """Tell whether a pin holds and what is wrong with it; None when that cannot be told now."""
+    source = desk.source(engine_source(wish.engine_url))
+    if source is None or (source.last_value_at is None and source.failure is None):
+        return None
+    if source.failure is not None:
+        down = source.failure.kind in DOWN
+        return _Judged(PinCause.RESTARTED, f"{wish.engine_url} does not run") if down else None
+    model = _model_of(wish, desk)
+    if model is None:
+        return _gone(wish, desk)
+    if wish.digest and model.digest and wish.digest != model.digest:
+        return _Judged(PinCause.REPLACED, _PLAIN[PinCause.REPLACED])
+    if (wish.engine_url, wish.name) in crashed:
+        return _Judged(PinCause.CRASHED, _PLAIN[PinCause.CRASHED])
+    if None not in (wish.context_length, model.context_length) and wish.context_length != model.context_length:
+        reason = f"it was loaded with context {model.context_length} instead of {wish.context_length}"
+        return _Judged(PinCause.CONTEXT, reason)
+    if model.keep_alive is None:
+        return None
+    if model.keep_alive.state is KeepAliveState.FOREVER:
+        return _Judged()
+    return _Judged(PinCause.KEEP_ALIVE, _other_keep_alive(wish, desk))
+
+
+def _model_of(wish: PinWish, desk: Desk) -> LoadedModel | None:
+    """Return the pinned model; two names of the same weights are one runner, listed under the first."""
+    of_engine = [model for model in desk.models if model.engine_url == wish.engine_url]
+    named = next((model for model in of_engine if model.name == wish.name), None)
+    return named or next((model for model in of_engine if wish.name in model.shares_runner_with), None)
+
+
+def _gone(wish: PinWish, desk: Desk) -> _Judged:
+    """Say why a model is not there; one that left while its engine was away left with it."""
+    left: Event | None = None
+    for event in _lately(desk, wish.engine_url):
+        if left is not None and event.at < left.at:
+            break
+        if event.kind in {EventKind.ENGINE_BACK, EventKind.ENGINE_GONE}:
+            return _Judged(PinCause.RESTARTED, f"{wish.engine_url} was restarted")
+        if left is None and event.subject == wish.name and event.kind in _DEPARTURES:
+            left = event
+    if left is None:
+        return _Judged(PinCause.UNLOADED)
+    return _Judged(_DEPARTURES[left.kind], left.message.removeprefix(wish.name).strip())
+
+
+def _other_keep_alive(wish: PinWish, desk: Desk) -> str | None:
+    """Say what became of "forever", and who is known for it."""
+    for event in _lately(desk, wish.engine_url):
+        if event.subject != wish.name:
+            continue
+        if event.kind is EventKind.KEEP_ALIVE_CHANGED and event.before == "forever":
+            return event.message.replace(f" of {wish.name}", "", 1)
+        if event.kind in {EventKind.LOADED, EventKind.RELOADED}:
+            return "it was loaded again without it: keep-alive is not forever any more"
+    return None
+
+
+def _lately(desk: Desk, url: str) -> Iterable[Event]:
+    """Return the events of an engine that may explain what is seen now, newest first."""
+    for event in reversed(desk.events):
+        if desk.taken_at - event.at > TELLING:
+            return
+        if event.engine_url == url:
+            yield event
