@@ -124,14 +124,17 @@ def of_desk(
 
 def profile_of(version: str | None, environment: Mapping[str, str], *, backend: str = "cuda") -> EngineProfile:
     """Return how Ollama is set: by its version, and by its variables where this shell has them too."""
+    from gpudesk.fit.server_rules import default_parallel
+
     kv_type = environment.get("OLLAMA_KV_CACHE_TYPE", "").strip().lower() or "f16"
     flash = _flag(environment, "OLLAMA_FLASH_ATTENTION")
+    era = era_of(version) or Era.LLAMA_SERVER
     return EngineProfile(
         version=version,
-        era=era_of(version) or Era.LLAMA_SERVER,
+        era=era,
         backend=backend,
         max_loaded_models=_count(environment, "OLLAMA_MAX_LOADED_MODELS"),
-        parallel=_count(environment, "OLLAMA_NUM_PARALLEL") or 1,
+        parallel=_count(environment, "OLLAMA_NUM_PARALLEL") or default_parallel(version, era),
         kv_cache_type=kv_type,
         flash_attention=flash,
         default_context=_count(environment, "OLLAMA_CONTEXT_LENGTH"),

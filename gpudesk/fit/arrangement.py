@@ -278,8 +278,10 @@ class _Search:
     def descend(self, depth: int, state: State, placed: dict[int, Estimate]) -> bool:
         """Try every place for the next model; True ends the search."""
         rank = state.rank
-        if rank > RANK[self._aim.worst] or self._nodes <= 0 or self._left[depth] > state.room_left(comfortable=self._comfortable):
+        if rank > RANK[self._aim.worst] or self._nodes <= 0:
             return self._nodes <= 0
+        if self._left[depth] > state.room_left(comfortable=self._comfortable):
+            return False
         score = (rank, -state.slack)
         if score >= self._best_score:
             # More models make no verdict better and leave no more room.

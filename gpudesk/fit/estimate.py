@@ -15,6 +15,7 @@ from gpudesk.fit.architectures import ArchitectureRules, rules
 from gpudesk.fit.band import Uncertainty, band
 from gpudesk.fit.compute import GraphOptions, compute_bytes, pipeline_bytes
 from gpudesk.fit.kv_cache import KvLayout, kv_cache, padded
+from gpudesk.fit.llama_server import AUTO_PARALLEL
 from gpudesk.fit.metadata import ModelMetadata
 from gpudesk.fit.overhead import overhead
 from gpudesk.fit.placement import Burden, Placement, card_groups, margin_bytes, place
@@ -137,7 +138,10 @@ def resolve(prepared: Prepared, options: LoadOptions, profile: EngineProfile, ca
     if trained and context > trained:
         context = trained
         notes.append(f"limited to the {trained} tokens the model was trained for")
-    parallel = max(1, options.parallel or profile.parallel)
+    parallel = options.parallel or profile.parallel
+    if parallel < 1:
+        parallel = AUTO_PARALLEL
+        options = replace(options, unified_kv=True)
     wanted = options.flash_attention if options.flash_attention is not None else profile.flash_attention
     flash = wanted is not False
     if not flash and options.kv_cache_type_v != "f16":

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from gpudesk.domain.engine import Era
 from gpudesk.fit.contexts import familiar, longest
+from gpudesk.fit.llama_server import AUTO_PARALLEL, DEFAULT_BATCH
 from gpudesk.fit.load_sequence import LoadSequence
 from gpudesk.fit.server_rules import served
 from gpudesk.fit.server_scheduler import BurdenOf, Step, is_same, max_loaded
@@ -38,7 +39,7 @@ def forecast_of(wanted: Sequence[Wanted], sequence: LoadSequence, *, notes: bool
     if not wanted:
         return ServerForecast()
     if sequence.profile.kind != "ollama":
-        return _other_engine(wanted[0])
+        return _other_engine(wanted[0], sequence.profile)
     steps = sequence.steps(wanted)
     first = steps[0]
     evicted = tuple(dict.fromkeys(resident.name for step in steps for resident in step.evicted))
@@ -52,15 +53,20 @@ def forecast_of(wanted: Sequence[Wanted], sequence: LoadSequence, *, notes: bool
     )
 
 
-def _other_engine(wanted: Wanted) -> ServerForecast:
+def _other_engine(wanted: Wanted, profile: EngineProfile) -> ServerForecast:
+    """Say what llama-server does: it loads what its command line names, and evicts nobody."""
     options = wanted.options
     notes = []
-    context = options.context_length
+    context = options.context_length or profile.default_context
     if context is None:
         context = wanted.metadata.context_length_trained
         notes.append("without -c, llama-server takes the trained context and lowers it to 4096 at least until it fits")
+    parallel = options.parallel or profile.parallel
+    if parallel < 1:
+        parallel = AUTO_PARALLEL
+        notes.append(f"without -np, llama-server has {parallel} slots that share the context")
     return ServerForecast(
-        context_length=context, parallel=options.parallel or 4, batch_size=options.batch_size or 512, notes=tuple(notes)
+        context_length=context, parallel=parallel, batch_size=options.batch_size or DEFAULT_BATCH, notes=tuple(notes)
     )
 
 
@@ -130,7 +136,8 @@ def _server_settings(one: Wanted, step: Step, profile: EngineProfile) -> str:
     Source: ollama envconfig/config.go (OLLAMA_KV_CACHE_TYPE, OLLAMA_NUM_PARALLEL) at v0.33.0-rc2.
     """
     options, settings = one.options, []
-    if step.served.parallel != served(one.metadata, replace(options, parallel=None), profile, ()).parallel:
+    told = options.parallel is not None
+    if told and step.served.parallel != served(one.metadata, replace(options, parallel=None), profile, ()).parallel:
         settings.append(f"OLLAMA_NUM_PARALLEL={step.served.parallel}")
     types = (options.kv_cache_type_k, options.kv_cache_type_v)
     if types != (profile.kv_cache_type,) * 2 and one.metadata.pooling_type is None:

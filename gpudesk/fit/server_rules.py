@@ -29,6 +29,8 @@ OLLAMA_ENGINE = frozenset(
     ("gemma3", "gemma3n", "gptoss", "gpt-oss", "mistral3", "qwen25vl", "qwen3", "qwen3moe", "llama4")
 )
 """Architectures that Ollama's own engine ran, which told what it had allocated from v0.11.11 on (eb10390de)."""
+SINGLE_SLOT_DEFAULT = (0, 9, 7)
+"""From this version a server that nobody gave a number of slots has one."""
 MINIMUM_CONTEXT = 4
 MINIMUM_VISION_CONTEXT = 2048
 _NEWEST = (99, 0, 0)
@@ -102,8 +104,16 @@ def automatic_context(profile: EngineProfile, cards: Sequence[CardBudget]) -> in
     return 32768 if total >= 23 * GIBIBYTE else 4096
 
 
+def default_parallel(version: str | None, era: Era) -> int:
+    """Return how many slots a server has that nobody told a number: 1 since v0.9.7; before, 0: it chooses."""
+    return 1 if _version_key(version, era) >= SINGLE_SLOT_DEFAULT else 0
+
+
 def slots(metadata: ModelMetadata, options: LoadOptions, profile: EngineProfile) -> int:
-    """Return how many slots the model gets. A `parallel` of 0 in the profile is a server where nobody set it."""
+    """Return how many slots the model gets. A `parallel` of 0 in the profile is a server where nobody set it.
+
+    Before v0.9.7 it then tries several (2 from v0.6.8 on, 4 before) and takes one where they do not fit.
+    """
     if is_embedding(metadata) or metadata.architecture in SINGLE_SLOT:
         return 1
     if options.parallel is not None:
@@ -111,7 +121,7 @@ def slots(metadata: ModelMetadata, options: LoadOptions, profile: EngineProfile)
     if profile.parallel > 0:
         return profile.parallel
     key = version_key(profile)
-    return 1 if key >= (0, 9, 7) else 2 if key >= (0, 6, 8) else 4
+    return 1 if key >= SINGLE_SLOT_DEFAULT else 2 if key >= (0, 6, 8) else 4
 
 
 def flash_attention(metadata: ModelMetadata, options: LoadOptions, profile: EngineProfile) -> bool:

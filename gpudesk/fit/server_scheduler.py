@@ -15,6 +15,7 @@ from gpudesk.domain.engine import Era
 from gpudesk.fit.placement import Burden, card_groups, margin_bytes, place
 from gpudesk.fit.server_estimate import MINIMUM_BYTES, EstimateOptions, estimate_layers
 from gpudesk.fit.server_rules import (
+    SINGLE_SLOT_DEFAULT,
     Served,
     automatic_batch,
     batch_surcharge,
@@ -32,8 +33,6 @@ MODELS_PER_CARD = 3
 """Default of OLLAMA_MAX_LOADED_MODELS (sched.go:86)."""
 KEEP_ALIVE_SECONDS = 300.0
 """Default of OLLAMA_KEEP_ALIVE: what a model has that the plan loads."""
-SINGLE_SLOT_FALLBACK = (0, 9, 7)
-"""Before this version a server nobody gave a number of slots tried one slot when several did not fit."""
 
 BurdenOf = Callable[[Wanted, Served], Burden]
 """What a model really takes when it is loaded like this."""
@@ -281,7 +280,7 @@ class _Choice:
         budgets = [replace(card, available_bytes=room) for card, room in zip(self._all, believed, strict=True)]
         choices = [self._asked.parallel]
         automatic = self._profile.parallel <= 0 and self._wanted.options.parallel is None
-        if automatic and self._asked.parallel > 1 and version_key(self._profile) < SINGLE_SLOT_FALLBACK:
+        if automatic and self._asked.parallel > 1 and version_key(self._profile) < SINGLE_SLOT_DEFAULT:
             choices.append(1)
         groups = card_groups(budgets, self._profile)
         for parallel in choices:

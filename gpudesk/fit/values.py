@@ -61,7 +61,8 @@ class EngineProfile:
     backend: str = "cuda"
     """`cuda`, `rocm`, `vulkan`, `metal`: decides the overhead per process."""
     max_loaded_models: int | None = None
-    parallel: int = 1
+    parallel: int = 0
+    """Slots it was told to have; 0: nobody told it, and it chooses."""
     kv_cache_type: str = "f16"
     flash_attention: bool | None = None
     default_context: int | None = None

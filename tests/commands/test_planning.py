@@ -119,6 +119,11 @@ class TestProfile:
         profile = profile_of(None, {"OLLAMA_NUM_PARALLEL": text, "OLLAMA_CONTEXT_LENGTH": text})
         assert (profile.parallel, profile.default_context, profile.flash_attention) == (1, None, None)
 
+    @pytest.mark.parametrize(("version", "slots"), [("0.9.6", 0), ("0.5.4", 0), ("0.9.7", 1), ("0.33.0", 1), (None, 1)])
+    def test_slots_that_nobody_set_are_the_servers_choice_before_0_9_7(self, version: str | None, slots: int) -> None:
+        assert profile_of(version, {}).parallel == slots
+        assert profile_of(version, {"OLLAMA_NUM_PARALLEL": "3"}).parallel == 3
+
     def test_flash_attention_off(self) -> None:
         assert profile_of(None, {"OLLAMA_FLASH_ATTENTION": "false"}).flash_attention is False
 

@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from gpudesk.domain.engine import Era
 from gpudesk.fit.arrangement import Arranger
 from gpudesk.fit.filling import RANK, margin_of
 from gpudesk.fit.longest_context import steps
@@ -234,3 +235,25 @@ def test_what_residents_hold_is_said_in_the_number_it_has() -> None:
     assert "what qwen3:14b and qwen2.5-coder:1.5b hold now counts as free: the plan contains them" in both
     one = quick(models[:1], [card(24)], residents=there).notes
     assert "what qwen3:14b holds now counts as free: the plan contains it" in one
+
+
+@pytest.mark.parametrize(("parallel", "slots"), [(None, 4), (1, 1), (2, 2)])
+def test_forecast_and_estimate_of_llama_server_agree_on_slots(parallel: int | None, slots: int) -> None:
+    engine = EngineProfile(kind="llama-server")
+    made = quick([wanted("qwen3:14b", context_length=8192, parallel=parallel)], [card(24)], engine)
+    assert (made.server.parallel, made.models[0].parallel) == (slots, slots)
+    single = quick(
+        [wanted("qwen3:14b", context_length=8192, parallel=1)], [card(24)], EngineProfile(kind="llama-server")
+    )
+    shared = parallel is None
+    assert any("-np" in note for note in made.server.notes) is shared
+    each = 1 if shared else slots
+    assert made.models[0].parts.kv_cache_bytes == each * single.models[0].parts.kv_cache_bytes
+
+
+@pytest.mark.parametrize(("version", "free", "slots"), [("0.6.7", 23, 4), ("0.9.6", 23, 2), ("0.9.6", 11.5, 1)])
+def test_an_old_server_chooses_several_slots_or_one_when_they_do_not_fit(version: str, free: float, slots: int) -> None:
+    engine = EngineProfile(version=version, era=Era.ESTIMATE)
+    made = quick([wanted("qwen3:14b", context_length=8192)], [card(24, free=free)], engine)
+    assert (made.server.parallel, made.models[0].parallel) == (slots, slots)
+    assert not any("OLLAMA_NUM_PARALLEL" in note for note in made.server.notes)
