@@ -77,6 +77,18 @@ class SourceError(GpudeskError):
         self.kind = kind
 
 
+class NotInstalledError(SourceError):
+    """The engine has no model of that name."""
+
+
+class OutOfMemoryError(SourceError):
+    """The engine found no room for a model, on the cards or in main memory."""
+
+
+class EngineBusyError(SourceError):
+    """The engine takes no more requests for now."""
+
+
 class StoreError(GpudeskError):
     """A file of gpudesk's own could not be read or written; what was in it before is still there."""
 

@@ -44,6 +44,9 @@ class Answer:
 class OllamaClient:
     """One engine's door. Thread-safe; connects at the first request; follows no redirect."""
 
+    _kept = 1
+    """The poll keeps one connection open; a second source asking at the same moment connects for itself."""
+
     def __init__(
         self,
         address: EngineAddress,
@@ -103,14 +106,21 @@ class OllamaClient:
     def _ask(
         self, method: bytes, path: str, body: bytes | None, timeout_seconds: float | None, max_body_bytes: int | None
     ) -> Answer:
-        import httpcore
-
         seconds = self.timeout_seconds if timeout_seconds is None else timeout_seconds
         pool, backend = self._connected()
+        request = self._request(method, path, body, seconds)
+        backend.deadline.start(seconds)
+        response = self._send(pool, backend, request, seconds)
+        return self._read(response, path, seconds, self.max_body_bytes if max_body_bytes is None else max_body_bytes)
+
+    def _request(self, method: bytes, path: str, body: bytes | None, seconds: float) -> httpcore.Request:
+        """Build a request; the client must have been connected, which makes the headers."""
+        import httpcore
+
         headers = self._headers
         if body is not None:
             headers = [*headers, (b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(body))]
-        request = httpcore.Request(
+        return httpcore.Request(
             method,
             httpcore.URL(
                 scheme=self._scheme, host=self._host, port=self._port, target=(self._base_path + path).encode()
@@ -119,21 +129,35 @@ class OllamaClient:
             content=body,
             extensions={"timeout": {"connect": min(CONNECT_SECONDS, seconds), "pool": seconds}},
         )
-        backend.deadline.start(seconds)
-        response = self._send(pool, backend, request, seconds)
-        return self._read(response, path, seconds, self.max_body_bytes if max_body_bytes is None else max_body_bytes)
 
     def _connected(self) -> tuple[httpcore.ConnectionPool, DeadlineBackend]:
         """Return the pool, made at the first call: the import and, for https, the certificates cost start-up time."""
         with self._lock:
             if self._pool is None or self._backend is None:
-                from gpudesk.sources.ollama_deadline import DeadlineBackend
                 from gpudesk.sources.ollama_transport import open_pool
 
                 self._headers = _headers(self._address)
-                self._backend = DeadlineBackend()
-                self._pool, self._proxied = open_pool(self._address, self._backend)
+                self._backend = self._new_backend()
+                self._pool, self._proxied = open_pool(self._address, self._backend, kept_connections=self._kept)
             return self._pool, self._backend
+
+    def _new_backend(self) -> DeadlineBackend:
+        from gpudesk.sources.ollama_deadline import DeadlineBackend
+
+        return DeadlineBackend()
+
+    def _broken(self, error: Exception, seconds: float, *, answered: bool) -> SourceError:
+        """Say in words what the network threw."""
+        from gpudesk.sources.ollama_failures import from_exception
+
+        return from_exception(error, self.url, seconds, answered=answered)
+
+    def _refused(self, status: int, body: bytes, path: str) -> SourceError:
+        """Say in words what a status means that is not success."""
+        from gpudesk.sources.ollama_failures import from_status
+
+        has_key = bool(self._address.api_key or self._address.basic_auth)
+        return from_status(status, body, self.url, path, has_key=has_key)
 
     def _send(
         self, pool: httpcore.ConnectionPool, backend: DeadlineBackend, request: httpcore.Request, seconds: float
@@ -141,7 +165,7 @@ class OllamaClient:
         """Send and wait for the headers; once more when a connection kept from before turned out to be dead."""
         import httpcore
 
-        from gpudesk.sources.ollama_failures import FAILURES, from_exception
+        from gpudesk.sources.ollama_failures import FAILURES
 
         for is_retry in (False, True):
             try:
@@ -149,12 +173,12 @@ class OllamaClient:
             except FAILURES as error:
                 died = isinstance(error, httpcore.NetworkError | httpcore.ProtocolError)
                 if is_retry or backend.deadline.connected or not died:
-                    raise from_exception(error, self.url, seconds, answered=False) from None
+                    raise self._broken(error, seconds, answered=False) from None
         raise AssertionError("the second attempt returns or raises")
 
     def _read(self, response: httpcore.Response, path: str, seconds: float, limit_bytes: int) -> Answer:
         """Read the body within its bounds; the connection is closed when it is not read to its end."""
-        from gpudesk.sources.ollama_failures import FAILURES, from_exception, from_status, too_big, unwanted_encoding
+        from gpudesk.sources.ollama_failures import FAILURES, too_big, unwanted_encoding
 
         headers = {name.lower(): value.decode("latin-1") for name, value in response.headers}
         length = headers.get(b"content-length", "")
@@ -170,13 +194,12 @@ class OllamaClient:
                     raise too_big(self.url, path, limit_bytes)
                 chunks.append(chunk)
         except FAILURES as error:
-            raise from_exception(error, self.url, seconds, answered=True) from None
+            raise self._broken(error, seconds, answered=True) from None
         finally:
             response.close()
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         if not 200 <= response.status < 300:
-            has_key = bool(self._address.api_key or self._address.basic_auth)
-            raise from_status(response.status, body, self.url, path, has_key=has_key)
+            raise self._refused(response.status, body, path)
         encoding = headers.get(b"content-encoding", "").strip().lower()
         if encoding not in {"", "identity"}:
             raise unwanted_encoding(self.url, encoding)

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from gpudesk.sources.ollama_deadline import DeadlineBackend
 
 _CONNECTIONS = 8
-_KEPT_CONNECTIONS = 1
-"""The poll keeps one open; a second source asking at the same moment connects for itself."""
 _KEPT_SECONDS = 60.0
 
 
-def open_pool(address: EngineAddress, backend: DeadlineBackend) -> tuple[httpcore.ConnectionPool, bool]:
+def open_pool(
+    address: EngineAddress, backend: DeadlineBackend, *, kept_connections: int
+) -> tuple[httpcore.ConnectionPool, bool]:
     """Make the pool, connecting nowhere yet; also tell whether it goes through a proxy.
 
     A server on this computer is never asked through a proxy, whatever the environment says. No certificate store is
@@ -40,7 +40,7 @@ def open_pool(address: EngineAddress, backend: DeadlineBackend) -> tuple[httpcor
         pool = httpcore.ConnectionPool(
             ssl_context=context,
             max_connections=_CONNECTIONS,
-            max_keepalive_connections=_KEPT_CONNECTIONS,
+            max_keepalive_connections=kept_connections,
             keepalive_expiry=_KEPT_SECONDS,
             network_backend=backend,
         )
@@ -51,7 +51,7 @@ def open_pool(address: EngineAddress, backend: DeadlineBackend) -> tuple[httpcor
         proxy_auth=credentials,
         ssl_context=context,
         max_connections=_CONNECTIONS,
-        max_keepalive_connections=_KEPT_CONNECTIONS,
+        max_keepalive_connections=kept_connections,
         keepalive_expiry=_KEPT_SECONDS,
         network_backend=backend,
     )

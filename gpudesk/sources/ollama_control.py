@@ -1,0 +1,117 @@
+"""Telling an Ollama server what to do: load, unload, keep, download, delete, derive.
+
+Nothing here decides anything or waits for an effect: every call is one order, and what became of it is observed by
+the watch. Every rule names its place in ollama/ollama at v0.33.0-rc2.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from gpudesk.clock import SYSTEM_CLOCK, Clock
+from gpudesk.errors import FailureKind, SourceError
+from gpudesk.sources.ollama_channel import OllamaChannel, StatusError
+from gpudesk.sources.ollama_refusals import in_words
+from gpudesk.sources.ollama_values import decoded_object
+
+if TYPE_CHECKING:
+    from gpudesk.actions.values import Load
+    from gpudesk.cancellation import Cancellation
+    from gpudesk.config import EngineAddress
+
+LOAD_SECONDS = 1800.0
+"""For a load. Ollama itself gives up when a runner makes no headway for 5 minutes (OLLAMA_LOAD_TIMEOUT), but one that
+does may take its time, and waits until other loads and busy models are done."""
+ORDER_SECONDS = 60.0
+"""For an order that is carried out at once; it waits for the scheduler's locks, held while runners start and end
+(server/sched.go:445)."""
+
+
+class OllamaControl:
+    """Implements `EngineControl` for one engine. Thread-safe."""
+
+    def __init__(
+        self,
+        address: EngineAddress,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        load_seconds: float = LOAD_SECONDS,
+        order_seconds: float = ORDER_SECONDS,
+    ) -> None:
+        self._channel = OllamaChannel(address)
+        self._clock = clock
+        self._load_seconds = load_seconds
+        self._order_seconds = order_seconds
+
+    @property
+    def url(self) -> str:
+        """Which engine."""
+        return self._channel.url
+
+    def close(self) -> None:
+        """Let go of everything; requests that are running break off."""
+        self._channel.close()
+
+    def load(self, load: Load, cancel: Cancellation) -> None:
+        """Load a model and return when the engine says it is resident (server/routes.go:478).
+
+        A request with nothing to say loads; Ollama answers when it is done, and gives up when the connection closes.
+        """
+        if load.keep_alive is not None and load.keep_alive.wire == 0:
+            message = "A keep-alive of 0 unloads a model instead of loading it"
+            raise SourceError(FailureKind.INVALID, message, "Leave it out, or say for how long it shall stay")
+        self._hold(load, cancel, "load")
+
+    def unload(self, load: Load, cancel: Cancellation) -> None:
+        """Ask for a model to go (server/routes.go:404); embedding models go by the same request."""
+        self._post("/api/generate", {"model": load.name, "keep_alive": 0, "stream": False}, load, cancel, "unload")
+
+    def keep_alive(self, load: Load, cancel: Cancellation) -> None:
+        """Set how long a loaded model stays.
+
+        `load.context_length` has to be the one it is loaded with: without it, a model that was loaded with another
+        than the server's own is loaded anew (server/sched.go:1381 `needsReload`).
+        """
+        if load.keep_alive is not None and load.keep_alive.wire == 0:
+            self.unload(load, cancel)
+        else:
+            self._hold(load, cancel, "keep")
+
+    def _hold(self, load: Load, cancel: Cancellation, doing: str) -> None:
+        """Send the request that loads, or that sets the timer of what is loaded."""
+        fields: dict[str, Any] = {"model": load.name, "stream": False}
+        if load.keep_alive is not None:
+            fields["keep_alive"] = load.keep_alive.wire
+        if load.context_length is not None:
+            fields["options"] = {"num_ctx": load.context_length}
+        if not load.embedding:
+            try:
+                self._post("/api/generate", fields, load, cancel, doing)
+            except _OnlyEmbedsError:
+                pass  # known only now
+            else:
+                return
+        del fields["stream"]
+        self._post("/api/embed", {**fields, "input": ""}, load, cancel, doing)
+
+    def _post(self, path: str, fields: dict[str, Any], load: Load, cancel: Cancellation, doing: str) -> None:
+        seconds = self._order_seconds if doing == "unload" else self._load_seconds
+        try:
+            answer = self._channel.order(b"POST", path, _encoded(fields), cancel, timeout_seconds=seconds)
+        except StatusError as error:
+            if error.status == 400 and path == "/api/generate" and "does not support generate" in (error.said or ""):
+                raise _OnlyEmbedsError(error.kind, error.message) from None
+            raise in_words(error, self.url, load.name, doing) from None
+        where = f"{self.url}{path}"
+        said = decoded_object(answer.body, where)
+        if not (said.get("done") is True or isinstance(said.get("embeddings"), list)):
+            raise SourceError(FailureKind.INVALID, f"{where} did not say that it was done", "This is not Ollama's API")
+
+
+class _OnlyEmbedsError(SourceError):
+    """A model that only embeds was asked for text (server/routes.go:468)."""
+
+
+def _encoded(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields, separators=(",", ":")).encode()
