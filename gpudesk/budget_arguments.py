@@ -7,9 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gpudesk import planner_values
-
-Checked = Callable[[Callable[[object], Any]], Callable[[str], Any]]
-"""Makes a check of a value one of the command line."""
+from gpudesk.planner_arguments import Checked
 
 
 def add_budget_verbs(verbs: Any, checked: Checked, add_common: Callable[[argparse.ArgumentParser], None]) -> None:

@@ -8,9 +8,9 @@ from gpudesk.domain.card import Card, ProcessAccounting
 from gpudesk.domain.desk import CardState, HolderKind, MemorySource
 from gpudesk.ui.bar import PROCESS_FILL, UNATTRIBUTED_FILL, holder_key
 from gpudesk.ui.cells import Line, Span, fit, line_width
+from gpudesk.ui.detail_lines import Detail, fact, heading, paragraphs
 from gpudesk.ui.marks import letter, shade
 from gpudesk.ui.view_cards import bar_and_legend, history_lines, totals
-from gpudesk.ui.view_detail import Detail, fact, heading, paragraphs
 from gpudesk.units import celsius, gibibytes, percent, watts
 
 if TYPE_CHECKING:

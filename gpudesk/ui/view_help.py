@@ -8,8 +8,8 @@ from itertools import groupby
 from gpudesk.keymap import BINDINGS, display_key, keys_of
 from gpudesk.ui.bar import PROCESS_FILL, RESERVE_FILL, UNATTRIBUTED_FILL
 from gpudesk.ui.cells import Line, Span, fit, wrap
+from gpudesk.ui.detail_lines import heading
 from gpudesk.ui.tables import Column
-from gpudesk.ui.view_detail import heading
 from gpudesk.ui.view_lower import EVENTS, INSTALLED, PROBLEMS, PROCESSES
 from gpudesk.ui.view_models import LOADED
 

@@ -8,8 +8,8 @@ from gpudesk.domain.desk import LoadedModel, MemorySource
 from gpudesk.domain.keep_alive import KeepAliveState
 from gpudesk.domain.pin import Pin
 from gpudesk.ui.cells import Line, Span
+from gpudesk.ui.detail_lines import Detail, fact, heading, paragraphs, styled_fact
 from gpudesk.ui.marks import letter, shade
-from gpudesk.ui.view_detail import Detail, fact, heading, paragraphs, styled_fact
 from gpudesk.ui.view_lower import installed_key
 from gpudesk.ui.view_models import keep_alive_line, share_cell
 from gpudesk.units import age, gibibytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpudesk.ui.cells import Line, Span
-from gpudesk.ui.view_detail import Detail, Target, fact, paragraphs
+from gpudesk.ui.detail_lines import Detail, Target, fact, paragraphs
 from gpudesk.ui.view_lower import EVENT_WORDS, EVENTS, PROBLEMS, PROCESSES, other_processes
 from gpudesk.units import age, gibibytes
 

@@ -12,11 +12,12 @@ from gpudesk.domain.event import EventKind
 from gpudesk.domain.keep_alive import KeepAlive
 from gpudesk.domain.pin import Pin
 from gpudesk.ui.cells import Line, line_width
+from gpudesk.ui.detail_lines import Target
 from gpudesk.ui.marks import assign_marks, letter
 from gpudesk.ui.scene import Scene
 from gpudesk.ui.tables import GAP, Item, Table, header, place, row
 from gpudesk.ui.view_cards import bar_and_legend, card_height, head, plan_cards, totals
-from gpudesk.ui.view_detail import Target, detail
+from gpudesk.ui.view_detail import detail
 from gpudesk.ui.view_lower import EVENT_WORDS, EVENTS, INSTALLED, PROCESSES, other_processes
 from gpudesk.ui.view_models import LOADED, difference_cell, keep_alive_line, memory_cell, pin_cell, share_cell
 from gpudesk.ui.view_states import empty_lines

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from gpudesk.keymap import Scope
 from gpudesk.ui.bindings import bindings_for
 from gpudesk.ui.cells import Line, Span
+from gpudesk.ui.detail_lines import heading, paragraphs
 from gpudesk.ui.screens.sheet import SheetScreen
-from gpudesk.ui.view_detail import heading, paragraphs
 from gpudesk.watch.planning import Purpose
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from gpudesk.fit.values import Verdict
 from gpudesk.ui.cells import Line, Span, cells, clip_line, fit, fit_line, wrap
+from gpudesk.ui.detail_lines import heading, paragraphs
 from gpudesk.ui.planner.view_bars import SIGNS
 from gpudesk.ui.planner.view_choices import band_words, basis_words
-from gpudesk.ui.view_detail import heading, paragraphs
 from gpudesk.units import duration, gibibytes
 
 if TYPE_CHECKING:

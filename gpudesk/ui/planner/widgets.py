@@ -13,6 +13,7 @@ from gpudesk.ui.layout import Frame, body_width
 from gpudesk.ui.planner.choices import Choice
 from gpudesk.ui.widgets.panel import LineWidget, frame_lines
 from gpudesk.ui.widgets.row_list import RowList
+from gpudesk.ui.widgets.scrolling import ScrollingWidget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,14 +80,8 @@ class ChoiceList(RowList[Choice]):
         self.post_message(self.Changed())
 
 
-class AnswerPanel(LineWidget):
-    """Scrollable lines."""
-
-    can_focus = True
-    BINDINGS = bindings_for(Scope.DETAIL)
-
-    class Closed(Message):
-        """Enter was pressed."""
+class AnswerPanel(ScrollingWidget):
+    """The answer, scrollable."""
 
     def __init__(self, contents: Callable[[int], Sequence[Line]], *, id: str) -> None:  # noqa: A002 - Textual's name
         """Make the panel.
@@ -95,61 +90,18 @@ class AnswerPanel(LineWidget):
             contents: returns all lines for a width.
             id: Textual's id.
         """
-        super().__init__(id=id)
-        self.frame = Frame.TITLE
+        super().__init__(Frame.TITLE, id=id)
         self._contents = contents
-        self._top = 0
-        self._total = 0
-
-    @property
-    def page_lines(self) -> int:
-        """Lines that are seen at once."""
-        return max(1, self.size.height - self.frame.lines)
 
     def lines(self, size: Size) -> list[Painted]:
         """Compose the visible part."""
-        text = self._contents(body_width(size.width, self.frame))
-        room = max(1, size.height - self.frame.lines)
-        self._total = len(text)
-        self._top = max(0, min(self._top, self._total - room))
-        thumb = None
-        if self._total > room:
-            length = max(1, room * room // self._total)
-            first = (room - length) * self._top // max(1, self._total - room)
-            thumb = (first, first + length - 1)
+        body, thumb = self.seen(self._contents(body_width(size.width, self.frame)), size.height)
         role = "title-focus" if self.has_focus else "title"
-        more = self._total - room - self._top
-        right: Line = (Span(f"{more} more ↓", "dim"),) if more > 0 else ()
+        right: Line = (Span(f"{self.lines_below} more ↓", "dim"),) if self.lines_below else ()
         return frame_lines(
-            [(line, "") for line in text[self._top : self._top + room]], size.width, size.height, self.frame,
+            body, size.width, size.height, self.frame,
             title=(Span("Answer", role),), right=right, focused=self.has_focus, thumb=thumb,
         )  # fmt: skip
-
-    def _to(self, line: int) -> None:
-        self._top = line
-        self.redraw()
-
-    def action_scroll(self, lines: int) -> None:
-        """Scroll by lines."""
-        self._to(self._top + lines)
-
-    def action_scroll_page(self, pages: int) -> None:
-        """Scroll by pages."""
-        self._to(self._top + pages * max(1, self.page_lines - 1))
-
-    def action_scroll_to(self, end: int) -> None:
-        """Scroll to the top or to the end."""
-        self._to(self._total if end else 0)
-
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Scroll down."""
-        event.stop()
-        self.action_scroll(2)
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Scroll up."""
-        event.stop()
-        self.action_scroll(-2)
 
     def on_focus(self) -> None:
         """Show the focus, once Textual's own handler has set it."""

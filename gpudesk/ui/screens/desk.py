@@ -12,9 +12,9 @@ from textual.layouts.vertical import VerticalLayout
 from gpudesk.keymap import Scope
 from gpudesk.ui.bindings import bindings_for
 from gpudesk.ui.cells import Line, Span, fit_line
+from gpudesk.ui.detail_lines import Target
 from gpudesk.ui.layout import LOWER_TABS, SMALLEST_HEIGHT, SMALLEST_WIDTH, Contents, Place, is_wide, plan_desk
 from gpudesk.ui.screens.base import SceneScreen
-from gpudesk.ui.view_detail import Target
 from gpudesk.ui.view_footer import filter_footer_line, footer_line
 from gpudesk.ui.view_lower import EVENTS, INSTALLED, PROBLEMS, PROCESSES, OtherProcess, other_processes
 from gpudesk.ui.view_models import LOADED

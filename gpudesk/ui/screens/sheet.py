@@ -13,11 +13,13 @@ from gpudesk.keymap import BINDINGS as REGISTRY
 from gpudesk.keymap import Scope, display_key, keys_of
 from gpudesk.ui.bindings import bindings_for
 from gpudesk.ui.cells import Line, Span
+from gpudesk.ui.detail_lines import Target
 from gpudesk.ui.layout import Frame, body_width
 from gpudesk.ui.screens.base import SceneScreen
-from gpudesk.ui.view_detail import Target, detail
+from gpudesk.ui.view_detail import detail
 from gpudesk.ui.view_help import help_lines
-from gpudesk.ui.widgets.panel import LineWidget, frame_lines
+from gpudesk.ui.widgets.panel import frame_lines
+from gpudesk.ui.widgets.scrolling import ScrollingWidget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -58,11 +60,8 @@ class SheetLayout(Layout):
         return placements
 
 
-class Sheet(LineWidget):
+class Sheet(ScrollingWidget):
     """Scrollable lines in a box."""
-
-    can_focus = True
-    BINDINGS = bindings_for(Scope.DETAIL)
 
     def __init__(self, contents: Callable[[int], tuple[Line, Sequence[Line]]], hint: Line) -> None:
         """Make the sheet.
@@ -71,58 +70,17 @@ class Sheet(LineWidget):
             contents: returns title and lines for a width.
             hint: shown at the right of the title.
         """
-        super().__init__(id="sheet")
+        super().__init__(Frame.BOX, id="sheet")
         self._contents = contents
         self._hint = hint
-        self._top = 0
-        self._total = 0
-
-    @property
-    def page_lines(self) -> int:
-        """Lines of text that are seen at once."""
-        return max(1, self.size.height - Frame.BOX.lines)
 
     def lines(self, size: Size) -> list[Painted]:
         """Compose the visible part."""
-        title, text = self._contents(body_width(size.width, Frame.BOX))
-        self._total = len(text)
-        room = max(1, size.height - Frame.BOX.lines)
-        self._top = max(0, min(self._top, self._total - room))
-        thumb = None
-        if self._total > room:
-            length = max(1, room * room // self._total)
-            first = (room - length) * self._top // max(1, self._total - room)
-            thumb = (first, first + length - 1)
-        body = [(line, "") for line in text[self._top : self._top + room]]
+        title, text = self._contents(body_width(size.width, self.frame))
+        body, thumb = self.seen(text, size.height)
         return frame_lines(
-            body, size.width, size.height, Frame.BOX, title=title, right=self._hint, focused=True, thumb=thumb
+            body, size.width, size.height, self.frame, title=title, right=self._hint, focused=True, thumb=thumb
         )
-
-    def _to(self, line: int) -> None:
-        self._top = line
-        self.redraw()
-
-    def action_scroll(self, lines: int) -> None:
-        """Scroll by lines."""
-        self._to(self._top + lines)
-
-    def action_scroll_page(self, pages: int) -> None:
-        """Scroll by pages."""
-        self._to(self._top + pages * max(1, self.page_lines - 1))
-
-    def action_scroll_to(self, end: int) -> None:
-        """Scroll to the top or to the end."""
-        self._to(self._total if end else 0)
-
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Scroll down."""
-        event.stop()
-        self.action_scroll(2)
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Scroll up."""
-        event.stop()
-        self.action_scroll(-2)
 
 
 class SheetScreen(SceneScreen, ModalScreen[None], inherit_bindings=False):

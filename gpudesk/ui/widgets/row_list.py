@@ -19,6 +19,7 @@ from gpudesk.ui.cells import Line, Span, line_width
 from gpudesk.ui.layout import Frame, body_width
 from gpudesk.ui.tables import Placed, Table, header, ordered, place, row
 from gpudesk.ui.widgets.panel import LineWidget, frame_lines
+from gpudesk.ui.widgets.scrolling import thumb_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -206,12 +207,8 @@ class RowList(LineWidget, Generic[Item]):
 
     def _thumb(self, lines: int) -> tuple[int, int] | None:
         """Return the first and last line of the scroll bar's thumb, counted below the header."""
-        count = len(self._rows)
-        if count <= lines or lines <= 0:
-            return None
-        size = max(1, lines * lines // count)
-        first = (lines - size) * self._top // max(1, count - lines)
-        return 1 + first, first + size
+        thumb = thumb_of(self._top, lines, len(self._rows))
+        return None if thumb is None else (thumb[0] + 1, thumb[1] + 1)
 
     def _keep_visible(self, lines: int) -> None:
         """Scroll so that the cursor is on the screen and no room is wasted below the last row."""
