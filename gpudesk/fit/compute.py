@@ -7,12 +7,15 @@ outputs reserved), ggml/src/ggml-cuda/fattn.cu (`ggml_cuda_flash_attn_ext_get_al
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from gpudesk.fit.architectures import ArchitectureRules, Recurrence
+from gpudesk.fit.architectures import ArchitectureRules
+from gpudesk.fit.graph_widths import GraphWidths, LayerWidths, Mixer
 from gpudesk.fit.kv_cache import KvLayout, row_widths
-from gpudesk.fit.layer_graphs import GraphWidths, LayerWidths, Mixer, graph_bytes
+from gpudesk.fit.layer_graphs import graph_bytes
 from gpudesk.fit.metadata import ModelMetadata
+from gpudesk.fit.recurrent_widths import recurrent_widths
 from gpudesk.records import dataclass
 
 FUSED_FEED_FORWARD = frozenset(["glm4", "phi3", "chatglm"])
@@ -35,6 +38,23 @@ SCALED_INPUT = frozenset(
         "minicpm",
     )
 )
+DRAFTING = frozenset(
+    (
+        "gemma4",
+        "gpt-oss",
+        "nemotron_h",
+        "nemotron_h_moe",
+        "qwen3next",
+        "qwen35",
+        "qwen35moe",
+        "cohere2moe",
+        "mimo2",
+        "step35",
+    )
+)
+"""The last layer goes on with all tokens, whether or not a head drafts from them (`embeddings_nextn_masked`)."""
+WIDE_POSITIONS = frozenset(["qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe"])
+RESIDUAL_FIRST = frozenset(["lfm2", "lfm2moe"])
 READ_AS_IS = "f16"
 """The only type of cache CUDA's attention for batches reads without a copy."""
 LARGEST_BATCH = 1 << 16
@@ -53,6 +73,10 @@ class GraphOptions:
     kv_cache_type_v: str = "f16"
     streams: int = 1
     backend: str = "cuda"
+    sequences: int = 1
+    """Slots: each has a recurrent state of its own."""
+    mixed_input: bool = False
+    """The build takes tokens and embeddings in one batch."""
 
 
 def compute_bytes(metadata: ModelMetadata, shape: ArchitectureRules, cache: KvLayout, options: GraphOptions) -> int:
@@ -82,24 +106,13 @@ def graph_widths(
 ) -> GraphWidths:
     """Reduce a model to the widths of one layer of each kind, in the model's order, the last layer last."""
     known = _shapes(metadata)
-    if not known.kinds:
-        found: dict[LayerWidths, int] = {}
-        for layer in range(metadata.layer_count):
-            found.setdefault(layer_widths(metadata, shape, cache, options, layer, known.named), layer)
+    if not known.path:
         # Which layers are alike does not depend on how the model is loaded.
-        known.kinds = tuple(found.values())
-        end = metadata.layer_count - 1
-        alike = found[layer_widths(metadata, shape, cache, options, end, known.named)]
-        if metadata.head_count_kv[alike] == metadata.head_count_kv[end]:
-            known.last = known.kinds.index(alike)
-    layers = [layer_widths(metadata, shape, cache, options, layer, known.named) for layer in known.kinds]
-    if known.last is None:
-        last = layer_widths(metadata, shape, cache, options, metadata.layer_count - 1, known.named)
-    else:
-        last = layers[known.last]
-    if len(layers) == 1:
-        layers *= 2
-    layers.append(last)
+        _collect(known, shape, cache, options)
+    alike = {
+        layer: layer_widths(metadata, shape, cache, options, layer, known.named) for layer in dict.fromkeys(known.path)
+    }
+    layers = [alike[layer] for layer in known.path]
     named = known.named
     encoder = shape.encoder
     return GraphWidths(
@@ -112,6 +125,11 @@ def graph_widths(
         scaled_input=shape.name in SCALED_INPUT,
         per_layer_total=_per_layer_width(named) * metadata.layer_count,
         encoder=encoder,
+        positions=4 if shape.name in WIDE_POSITIONS else 1,
+        all_tokens=shape.name in DRAFTING,
+        residual_first=shape.name in RESIDUAL_FIRST,
+        widest_value=known.widest_value,
+        mixed_input=options.mixed_input,
     )
 
 
@@ -122,10 +140,42 @@ class _Shapes:
     metadata: ModelMetadata
     named: dict[str, tuple[int, ...]]
     """Its matrices by name."""
-    kinds: tuple[int, ...] = ()
-    """The first layer of each kind."""
-    last: int | None = None
-    """Which of the kinds the last layer is, if it has as many KV heads."""
+    path: tuple[int, ...] = ()
+    """Layers that stand for all: as many as it takes to have every kind come after every other that it follows."""
+    widest_value: int = 0
+
+
+def _collect(known: _Shapes, shape: ArchitectureRules, cache: KvLayout, options: GraphOptions) -> None:
+    """Tell which layers of a model are alike, and choose those that stand for all."""
+    metadata = known.metadata
+    count = metadata.layer_count
+    first: dict[LayerWidths, int] = {}
+    kinds = [
+        first.setdefault(layer_widths(metadata, shape, cache, options, layer, known.named), layer)
+        for layer in range(count)
+    ]
+    known.path = (*layer_path(kinds[:-1]), count - 1)
+    known.widest_value = max(
+        (row_widths(metadata, shape, layer)[1] for layer in range(count) if shape.owns_kv[layer]), default=0
+    )
+
+
+def layer_path(kinds: Sequence[int]) -> list[int]:
+    """Shorten a model to the layers whose order decides how its tensors are packed.
+
+    Of layers alike in a row two are enough, and once every three that ever follow each other have done so, the rest
+    repeats, up to the last ones.
+    """
+    short: list[int] = []
+    for kind in kinds:
+        if short[-2:] != [kind, kind]:
+            short.append(kind)
+    missing = {tuple(short[at : at + 3]) for at in range(len(short) - 2)}
+    end = min(2, len(short))
+    while missing and end < len(short):
+        end += 1
+        missing.discard(tuple(short[end - 3 : end]))
+    return short[:end] + short[max(end, len(short) - 2) :]
 
 
 _known: dict[int, _Shapes] = {}
@@ -165,8 +215,11 @@ def _mixer(
     named: dict[str, tuple[int, ...]],
 ) -> LayerWidths:
     heads = metadata.head_count[layer]
-    if shape.recurrent[layer] and not (heads and shape.owns_kv[layer] and shape.name != "falcon-h1"):
-        return _recurrent(metadata, shape)
+    beside = shape.name == "falcon-h1"
+    if shape.recurrent[layer] and not (heads and shape.owns_kv[layer] and not beside):
+        recurrent = recurrent_widths(metadata, shape, layer, options.sequences, named)
+        if not beside:
+            return recurrent
     if not heads:
         return LayerWidths(mixer=Mixer.NONE)
     sliding = shape.sliding[layer]
@@ -174,27 +227,56 @@ def _mixer(
     key_width, value_width = row_widths(metadata, shape, layer)
     cells = options.batch if shape.encoder else cache.sliding_cells if sliding else cache.cells
     if shape.latent:
-        return _latent(metadata, options, layer, cells)
+        return _latent(metadata, options, layer, cells, named)
+    prefix = f"blk.{layer}."
     key = (metadata.key_length_swa if sliding else None) or metadata.key_length
     value = (metadata.value_length_swa if sliding else None) or metadata.value_length
     query = heads * key
-    projected = named.get(f"blk.{layer}.attn_q.weight")
-    return LayerWidths(
+    projected = named.get(prefix + "attn_q.weight")
+    fused = named.get(prefix + "attn_qkv.weight")
+    spread = prefix + "attn_kv_b.weight" in named
+    made = LayerWidths(
+        mixer=Mixer.SPREAD if spread else Mixer.ATTENTION,
         heads=heads,
         query=query,
         key=key_width if own else 0,
         value=value_width if own else 0,
         attended=heads * value,
+        fused_input=fused[1] if fused and len(fused) > 1 and not shape.encoder else 0,
         gated=projected is not None and len(projected) > 1 and projected[1] == 2 * query,
         cells=cells,
         sliding=sliding,
-        head_norms=f"blk.{layer}.attn_q_norm.weight" in named,
+        head_norms=prefix + "attn_q_norm.weight" in named,
         value_norm=shape.name == "gemma4",
+        value_is_key=shape.name == "gemma4" and projected is not None and prefix + "attn_v.weight" not in named,
         copied=_copied(options, key_width, value_width, cells) if options.flash_attention else 0,
+        query_rank=_query_rank(layer, named),
+        rotated=metadata.rope_dimension_count or 0 if spread else 0,
+        groups=metadata.kv_lora_rank or 0 if spread else 0,
+    )
+    if not beside:
+        return made
+    return replace(
+        made,
+        mixer=Mixer.BESIDE,
+        inner=recurrent.inner,
+        channels=recurrent.channels,
+        groups=recurrent.groups,
+        projected=recurrent.projected,
+        steps=recurrent.steps,
+        state_bytes=recurrent.state_bytes,
+        convolution_bytes=recurrent.convolution_bytes,
     )
 
 
-def _latent(metadata: ModelMetadata, options: GraphOptions, layer: int, cells: int) -> LayerWidths:
+def _query_rank(layer: int, named: dict[str, tuple[int, ...]]) -> int:
+    compressing = named.get(f"blk.{layer}.attn_q_a.weight")
+    return compressing[1] if compressing and len(compressing) > 1 else 0
+
+
+def _latent(
+    metadata: ModelMetadata, options: GraphOptions, layer: int, cells: int, named: dict[str, tuple[int, ...]]
+) -> LayerWidths:
     heads = metadata.head_count[layer]
     rank = metadata.kv_lora_rank or 0
     rope = metadata.rope_dimension_count or 0
@@ -209,6 +291,8 @@ def _latent(metadata: ModelMetadata, options: GraphOptions, layer: int, cells: i
         attended=heads * rank,
         cells=cells,
         latent_query=heads * rank,
+        query_rank=_query_rank(layer, named),
+        rotated=rope,
         copied=_copied(options, rank + rope, 0, cells) if options.flash_attention else 0,
     )
 
@@ -218,18 +302,6 @@ def _copied(options: GraphOptions, key: int, value: int, cells: int) -> int:
     width = 0 if options.kv_cache_type_k == READ_AS_IS else key
     width += 0 if options.kv_cache_type_v == READ_AS_IS else value
     return 2 * width * cells * options.streams
-
-
-def _recurrent(metadata: ModelMetadata, shape: ArchitectureRules) -> LayerWidths:
-    inner = metadata.ssm_inner_size or metadata.embedding_length
-    state = metadata.ssm_state_size or 0
-    groups = (metadata.ssm_group_count or 0) * state
-    if shape.recurrence is Recurrence.SHORT_CONVOLUTION:
-        return LayerWidths(mixer=Mixer.CONVOLUTION, inner=metadata.embedding_length)
-    mixer = Mixer.DELTA_NET if shape.name.startswith(("qwen3", "kimi")) else Mixer.MAMBA
-    return LayerWidths(
-        mixer=mixer, inner=inner, channels=inner + 2 * groups, groups=groups, state_bytes=4 * inner * state
-    )
 
 
 def _with_feed_forward(

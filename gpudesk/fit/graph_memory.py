@@ -101,7 +101,7 @@ class _Room:
         least = 1 << 63
         for index in range(best):
             free = blocks[index][1]
-            if size <= free < least:
+            if size <= free <= least:
                 best, least = index, free
         offset, free = blocks[best]
         if free == size:

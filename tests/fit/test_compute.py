@@ -20,6 +20,7 @@ from gpudesk.fit.values import LoadOptions
 from gpudesk.units import MEBIBYTE
 from tests.fit import rebuild as r
 from tests.fit import report
+from tests.live.shapes import SHAPES
 
 _kind = r.uniform("Q4_0")
 HEADERS: dict[str, Callable[[], r.Header]] = {
@@ -46,8 +47,25 @@ HEADERS: dict[str, Callable[[], r.Header]] = {
                                    vocabulary=1024, kind=_kind),
     "gemma4 26B-A4B": lambda: r.gemma4(layers=12, embedding=2816, heads=16, heads_kv=8, heads_kv_global=2,
                                        width=2112, count=128, used=8, expert_width=704, vocabulary=1024, kind=_kind),
+    "gemma4 E2B": lambda: r.gemma4(layers=35, embedding=1536, heads=8, heads_kv=1, heads_kv_global=1, width=6144,
+                                   wide=12288, per_layer=256, shared=20, period=5, window=512, vocabulary=1024,
+                                   kind=_kind),
+    "gemma4 E4B": lambda: r.gemma4(layers=42, embedding=2560, heads=8, heads_kv=2, heads_kv_global=2, width=10240,
+                                   per_layer=256, shared=18, window=512, vocabulary=1024, kind=_kind),
+    "gemma3 270M": lambda: r.dense("gemma3", layers=18, embedding=640, heads=4, heads_kv=1, head=256, width=2048,
+                                   window=512, tied=True, vocabulary=1024, kind=_kind),
+    "gemma2": lambda: r.dense("gemma2", layers=4, embedding=3584, heads=16, heads_kv=8, head=256, width=14336,
+                              window=4096, tied=True, vocabulary=1024, kind=_kind),
+    "qwen35 35B-A3B": lambda: r.qwen35(layers=8, embedding=2048, heads=16, heads_kv=2, width=512, inner=4096,
+                                       count=256, used=8, shared=512, vocabulary=1024, kind=_kind),
+    "qwen3next": lambda: r.qwen35(layers=8, embedding=2048, heads=16, heads_kv=2, width=512, inner=4096, count=512,
+                                  used=10, shared=512, vocabulary=1024, kind=_kind, architecture="qwen3next"),
+    **{name: lambda name=name: SHAPES[name] for name in (
+        "falcon-h1", "deepseek2 with latent attention", "deepseek2 of an old file", "phi3 with fused projections",
+        "lfm2 with short convolutions", "mamba", "granitehybrid", "nemotron_h",
+    )},
 }  # fmt: skip
-LAID_OUT: dict[str, tuple[float, float, float, float | None]] = {
+LAID_OUT: dict[str, tuple[float, float, float, float]] = {
     "qwen3": (416.04, 104.01, 128.01, 300.01),
     "llama": (296.04, 74.01, 98.01, 228.01),
     "qwen2": (560.04, 140.01, 164.01, 262.01),
@@ -58,10 +76,27 @@ LAID_OUT: dict[str, tuple[float, float, float, float | None]] = {
     "qwen35 2B": (208.20, 52.16, 76.16, 94.01),
     "qwen35 4B": (288.06, 72.02, 96.02, 174.01),
     "qwen35 27B": (520.06, 130.02, 154.02, 260.01),
-    "gemma4 12B": (528.07, 130.52, 154.52, None),
-    "gemma4 26B-A4B": (428.07, 105.52, 129.52, None),
+    "gemma4 12B": (528.07, 130.52, 154.52, 202.01),
+    "gemma4 26B-A4B": (428.07, 105.52, 129.52, 207.63),
+    "gemma4 E2B": (496.07, 122.52, 146.52, 130.01),
+    "gemma4 E4B": (446.07, 110.02, 134.02, 134.51),
+    "gemma3 270M": (108.07, 25.52, 49.52, 50.51),
+    "gemma2": (480.07, 118.52, 142.52, 190.01),
+    "qwen35 35B-A3B": (304.06, 76.02, 100.02, 174.01),
+    "qwen3next": (360.04, 90.01, 114.01, 174.01),
+    "falcon-h1": (63.17, 15.80, 39.80, 74.26),
+    "deepseek2 with latent attention": (62.52, 15.63, 39.63, 79.63),
+    "deepseek2 of an old file": (64.54, 16.13, 40.13, 78.63),
+    "phi3 with fused projections": (48.04, 12.01, 36.01, 73.26),
+    "lfm2 with short convolutions": (48.04, 12.01, 36.01, 74.26),
+    "mamba": (24.04, 6.04, 6.04, 6.04),
 }
 """MiB at 8192 tokens in batches of 2048, 8192 by 512, 32768 by 512, and 4096 by 512 without flash attention."""
+A_ROW_ABOVE: dict[str, tuple[float, float, float, float]] = {
+    "granitehybrid": (59.31, 14.94, 38.94, 74.26),
+    "nemotron_h": (62.17, 15.56, 39.56, 73.75),
+}
+"""Packed a little better by llama.cpp than here: at most one embedding of the batch, and never the other way."""
 LOADS = ((8192, 2048, True), (8192, 512, True), (32768, 512, True), (4096, 512, False))
 
 
@@ -81,11 +116,17 @@ def computed(
 @pytest.mark.parametrize("load", range(4), ids=["8k by 2048", "8k by 512", "32k by 512", "4k, no flash attention"])
 @pytest.mark.parametrize("model", LAID_OUT)
 def test_the_buffer_is_what_llama_cpp_lays_out(model: str, load: int) -> None:
-    printed = LAID_OUT[model][load]
-    if printed is None:
-        pytest.skip("values of layers that differ in width are padded, which is not followed here")
     context, batch, flash = LOADS[load]
-    assert computed(HEADERS[model](), context, batch, flash) == pytest.approx(printed, abs=0.17)
+    assert computed(HEADERS[model](), context, batch, flash) == pytest.approx(LAID_OUT[model][load], abs=0.17)
+
+
+@pytest.mark.parametrize("load", range(4), ids=["8k by 2048", "8k by 512", "32k by 512", "4k, no flash attention"])
+@pytest.mark.parametrize("model", A_ROW_ABOVE)
+def test_where_the_packing_is_not_followed_the_buffer_is_a_little_above(model: str, load: int) -> None:
+    context, batch, flash = LOADS[load]
+    header = HEADERS[model]()
+    row = 4 * batch * header.metadata().embedding_length / MEBIBYTE
+    assert -0.01 <= computed(header, context, batch, flash) - A_ROW_ABOVE[model][load] <= row + 0.01
 
 
 def test_logits_for_every_token_when_the_build_reserves_them() -> None:
