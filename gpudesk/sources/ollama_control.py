@@ -6,16 +6,20 @@ the watch. Every rule names its place in ollama/ollama at v0.33.0-rc2.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from gpudesk.clock import SYSTEM_CLOCK, Clock
 from gpudesk.errors import FailureKind, SourceError
-from gpudesk.sources.ollama_channel import OllamaChannel, StatusError
+from gpudesk.sources.ollama_channel import OllamaChannel, StatusError, decoded
+from gpudesk.sources.ollama_create import derive
+from gpudesk.sources.ollama_pull import pull
 from gpudesk.sources.ollama_refusals import in_words
-from gpudesk.sources.ollama_values import decoded_object
+from gpudesk.sources.ollama_values import encoded
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gpudesk.actions.ports import PullProgress
     from gpudesk.actions.values import Load
     from gpudesk.cancellation import Cancellation
     from gpudesk.config import EngineAddress
@@ -78,6 +82,22 @@ class OllamaControl:
         else:
             self._hold(load, cancel, "keep")
 
+    def pull(self, name: str, progress: Callable[[PullProgress], None], cancel: Cancellation) -> None:
+        """Download a model; goes on where an earlier try ended."""
+        pull(self._channel, name, progress, cancel, self._clock)
+
+    def delete(self, name: str, cancel: Cancellation) -> None:
+        """Delete an installed model; what is loaded of it stays loaded (server/routes.go:1247)."""
+        body, seconds = encoded({"model": name}), self._order_seconds
+        try:
+            self._channel.order(b"DELETE", "/api/delete", body, cancel, timeout_seconds=seconds)
+        except StatusError as error:
+            raise in_words(error, self.url, name, "delete") from None
+
+    def derive(self, name: str, source: str, context_length: int, cancel: Cancellation) -> None:
+        """Make a model out of an installed one that has its context baked in, and see that it has."""
+        derive(self._channel, name, source, context_length, cancel)
+
     def _hold(self, load: Load, cancel: Cancellation, doing: str) -> None:
         """Send the request that loads, or that sets the timer of what is loaded."""
         fields: dict[str, Any] = {"model": load.name, "stream": False}
@@ -98,20 +118,16 @@ class OllamaControl:
     def _post(self, path: str, fields: dict[str, Any], load: Load, cancel: Cancellation, doing: str) -> None:
         seconds = self._order_seconds if doing == "unload" else self._load_seconds
         try:
-            answer = self._channel.order(b"POST", path, _encoded(fields), cancel, timeout_seconds=seconds)
+            answer = self._channel.order(b"POST", path, encoded(fields), cancel, timeout_seconds=seconds)
         except StatusError as error:
             if error.status == 400 and path == "/api/generate" and "does not support generate" in (error.said or ""):
                 raise _OnlyEmbedsError(error.kind, error.message) from None
             raise in_words(error, self.url, load.name, doing) from None
         where = f"{self.url}{path}"
-        said = decoded_object(answer.body, where)
+        said = decoded(answer.body, where)
         if not (said.get("done") is True or isinstance(said.get("embeddings"), list)):
             raise SourceError(FailureKind.INVALID, f"{where} did not say that it was done", "This is not Ollama's API")
 
 
 class _OnlyEmbedsError(SourceError):
     """A model that only embeds was asked for text (server/routes.go:468)."""
-
-
-def _encoded(fields: dict[str, Any]) -> bytes:
-    return json.dumps(fields, separators=(",", ":")).encode()

@@ -29,7 +29,7 @@ NOT_OLLAMA = "This is not Ollama's API; check the address and the port (Ollama's
 PROXY = "The proxy comes from HTTP_PROXY, HTTPS_PROXY or ALL_PROXY; name the server in NO_PROXY to go around it"
 _START = "Is Ollama running? Start it with `ollama serve`, or set OLLAMA_HOST or --ollama to where it listens"
 _START_THERE = "Is Ollama running there, listening to other computers (OLLAMA_HOST=0.0.0.0), and no firewall between?"
-_BUSY = "It may be busy loading or unloading a model; it is asked again"
+BUSY = "It may be busy loading or unloading a model; it is asked again"
 _BODY_SHOWN = 160
 """Characters of an error body that are repeated."""
 
@@ -50,7 +50,7 @@ def from_exception(error: Exception, url: str, seconds: float, *, answered: bool
         return SourceError(FailureKind.TIMEOUT, f"{url} did not accept a connection in time", _start_hint(url))
     if isinstance(error, httpcore.TimeoutException):
         what = "did not finish its answer" if answered else "did not answer"
-        return SourceError(FailureKind.TIMEOUT, f"{url} {what} within {seconds:g} s", _BUSY)
+        return SourceError(FailureKind.TIMEOUT, f"{url} {what} within {seconds:g} s", BUSY)
     if isinstance(error, httpcore.ProxyError):
         return SourceError(FailureKind.UNREACHABLE, f"The proxy would not connect to {url}: {_words(error)}", PROXY)
     if isinstance(cause, socket.gaierror | UnicodeError):
@@ -62,7 +62,7 @@ def from_exception(error: Exception, url: str, seconds: float, *, answered: bool
             FailureKind.UNREACHABLE, f"{url} refused the connection: nothing listens there", _start_hint(url)
         )
     if answered:
-        return SourceError(FailureKind.LOST, f"{url} broke off in the middle of its answer", _BUSY)
+        return SourceError(FailureKind.LOST, f"{url} broke off in the middle of its answer", BUSY)
     if isinstance(cause, ConnectionError) or "disconnected" in str(error):
         message = f"{url} closed the connection without an answer"
         return SourceError(FailureKind.UNREACHABLE, message, NOT_OLLAMA)
@@ -99,7 +99,7 @@ def from_status(status: int, body: bytes, url: str, path: str, *, has_key: bool)
         hint = f"Use https{url.removeprefix('http')}"
         return SourceError(FailureKind.INVALID, f"{url} speaks https, not http", hint)
     if status >= 500 or status == 429:
-        hint = _BUSY if status in {429, 503} else "Its log says more: `journalctl -u ollama`, or ~/.ollama/logs"
+        hint = BUSY if status in {429, 503} else "Its log says more: `journalctl -u ollama`, or ~/.ollama/logs"
         failure = SilentServerError if status == 500 and not body else SourceError
         return failure(FailureKind.FAILED, f"{where} answered {status}{because}", hint)
     return SourceError(FailureKind.INVALID, f"{where} answered {status}{because}", NOT_OLLAMA if not said else None)

@@ -35,9 +35,19 @@ _HINTS = (
     ("newer version of ollama", "Update Ollama, then pull it again"),
     ("unable to load model", "The file may be damaged, or too new for this Ollama: pull it again, or update"),
     ("signal: killed", "Something killed its runner; on Linux that is mostly the system for want of main memory"),
-    ("no space left on device", "Free space where Ollama keeps its models (OLLAMA_MODELS), then try again"),
-    ("not enough space on the disk", "Free space where Ollama keeps its models (OLLAMA_MODELS), then try again"),
 )  # fmt: skip
+_AGAIN = "Pull it again: it goes on where it ended"
+_DOWNLOAD_HINTS = (
+    ("newer version of ollama", "Update Ollama, then pull it again"),
+    ("unauthorized", "The registry wants to know who asks: `ollama signin`, or the model is private"),
+    ("no such host", "The server cannot look up the registry: check its network; behind a proxy it needs HTTPS_PROXY"),
+    ("dial tcp", "The server cannot reach the registry: check its network; behind a proxy it needs HTTPS_PROXY"),
+    ("proxyconnect", "The proxy of the server (HTTPS_PROXY) does not answer"),
+    ("insecure protocol", "The registry is addressed by http; only https is asked"),
+    ("not gguf", "Only models as GGUF can be pulled from there"),
+    ("mlx", "This form of the model needs Apple's MLX; pull another tag"),
+)
+_DISK_FULL = ("no space left on device", "not enough space on the disk", "disk quota exceeded")
 _SHOWN = 200
 
 
@@ -73,5 +83,22 @@ def in_words(error: StatusError, url: str, name: str, doing: str) -> SourceError
     lower = said.lower()
     known = (hint for text, hint in _HINTS if text in lower)
     advice = next(known, _LOG if error.status >= 500 else None)
-    kind = FailureKind.FAILED if error.status >= 500 else FailureKind.INVALID
+    kind = FailureKind.INVALID if 400 <= error.status < 500 else FailureKind.FAILED
     return SourceError(kind, f"{url} would not {doing} {name}: {clean(said, _SHOWN)}", advice)
+
+
+def download_failure(error: StatusError, url: str, name: str) -> SourceError:
+    """Say why a download failed."""
+    said = error.said
+    if said is None or error.kind is FailureKind.DENIED or error.status == 407 or 300 <= error.status < 400:
+        return error
+    lower = said.lower()
+    if "file does not exist" in lower and "manifest" in lower:
+        hint = "Check the spelling and the tag: https://ollama.com/library lists what there is"
+        return SourceError(FailureKind.MISSING, f"The registry has no model {name}", hint)
+    if any(text in lower for text in _DISK_FULL):
+        hint = "Free space where Ollama keeps its models (OLLAMA_MODELS), then pull it again: it goes on where it ended"
+        return SourceError(FailureKind.FAILED, f"The disk of {url} is full: {clean(said, _SHOWN)}", hint)
+    advice = next((hint for text, hint in _DOWNLOAD_HINTS if text in lower), _AGAIN)
+    kind = FailureKind.INVALID if 400 <= error.status < 500 else FailureKind.FAILED
+    return SourceError(kind, f"{url} could not download {name}: {clean(said, _SHOWN)}", advice)

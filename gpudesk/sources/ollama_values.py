@@ -62,6 +62,11 @@ def decoded_object(body: bytes, where: str) -> dict[str, Any]:
     return value
 
 
+def encoded(fields: dict[str, Any]) -> bytes:
+    """Encode the body of a request."""
+    return json.dumps(fields, separators=(",", ":")).encode()
+
+
 def as_object(value: object) -> dict[str, Any]:
     """Return an object as it is, anything else as an empty one."""
     return value if isinstance(value, dict) else {}
