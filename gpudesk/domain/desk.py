@@ -9,11 +9,12 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
+from gpudesk.domain.alarm import Alarm
 from gpudesk.domain.card import Card, Driver
 from gpudesk.domain.engine import Engine
 from gpudesk.domain.event import Event
 from gpudesk.domain.host import Host
-from gpudesk.domain.keep_alive import KeepAlive
+from gpudesk.domain.keep_alive import KeepAlive, KeepAliveBounds
 from gpudesk.domain.model import InstalledModel, ModelDetails
 from gpudesk.domain.pin import Pin, PinState
 from gpudesk.domain.problem import Problem
@@ -101,6 +102,8 @@ class LoadedModel:
     cpu_ratio: float | None = None
     """Share in host memory, 0..1. Above 0 the model has spilled and is slow."""
     keep_alive: KeepAlive | None = None
+    keep_alive_bounds: KeepAliveBounds | None = None
+    """For how long the timer was set; None when there is none, or nobody watched it."""
     pin: Pin = Pin.NONE
     pids: tuple[int, ...] = ()
     runner: Runner | None = None
@@ -160,6 +163,8 @@ class Desk:
     """Everything wrong right now, each said once."""
     pins: tuple[PinState, ...] = ()
     """Every pin, held and lost, also of models that are not loaded."""
+    alarms: tuple[Alarm, ...] = ()
+    """What goes on and wants attention."""
 
     def source(self, name: str) -> SourceState | None:
         """Return the state of one source by name."""

@@ -11,14 +11,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from gpudesk.domain import attribution
+from gpudesk.domain.alarm import AlarmLimits
 from gpudesk.domain.card import Card, CardsSample
 from gpudesk.domain.desk import Desk, SourceState
 from gpudesk.domain.engine import CatalogSample, DetailsSample, EngineSample
 from gpudesk.domain.host import Host
 from gpudesk.domain.pin import PinSample
 from gpudesk.domain.process import ProcessSample
+from gpudesk.watch.alarms import alarm_events, next_alarms
 from gpudesk.watch.changes import compare, with_events
 from gpudesk.watch.engines import engines_of, forget_gone
+from gpudesk.watch.known_models import with_bounds
 from gpudesk.watch.pins import pin_events, pin_states, with_pins
 from gpudesk.watch.problems import problems_of
 from gpudesk.watch.watched import Watched
@@ -62,9 +65,9 @@ def initial_desk(now: datetime) -> Desk:
     return Desk(taken_at=now)
 
 
-def initial(now: datetime) -> Watched:
-    """Return the watch before anything was read."""
-    return Watched(initial_desk(now))
+def initial(now: datetime, limits: AlarmLimits | None = None) -> Watched:
+    """Return the watch before anything was read, which tells of what passes `limits`."""
+    return Watched(initial_desk(now), limits=limits or AlarmLimits())
 
 
 def reduce(
@@ -96,14 +99,19 @@ def reduce(
     desk = replace(
         desk,
         cards=cards,
-        models=_kept_all(before.models, with_pins(models, before.pins)),
+        models=_kept_all(before.models, with_bounds(with_pins(models, before.pins), watched.memory.models)),
         engines=_kept(before.engines, engines_of(taken, desk)),
         problems=_kept(before.problems, problems_of(taken, desk.sources)),
     )
     comparison = compare(before, desk, watched.memory)
     if comparison.events or comparison.revised:
         desk = replace(desk, events=with_events(desk.events, comparison, EVENT_LIMIT))
-    return replace(taken, desk=_pinned(before, desk, taken, comparison.memory), memory=comparison.memory)
+    desk = _pinned(before, desk, taken, comparison.memory)
+    alarms, alarm_memory = next_alarms(before.alarms, taken.alarm_memory, desk, taken.limits)
+    if alarms != before.alarms:
+        events = (*desk.events, *alarm_events(before.alarms, alarms, desk.taken_at))[-EVENT_LIMIT:]
+        desk = replace(desk, alarms=alarms, events=events)
+    return replace(taken, desk=desk, memory=comparison.memory, alarm_memory=alarm_memory)
 
 
 def _pinned(before: Desk, desk: Desk, taken: Watched, memory: Memory) -> Desk:

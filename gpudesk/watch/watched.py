@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from gpudesk.domain.alarm import AlarmLimits
 from gpudesk.records import dataclass
+from gpudesk.watch.alarms import AlarmMemory
 from gpudesk.watch.changes import Memory
 
 if TYPE_CHECKING:
@@ -29,5 +31,8 @@ class Watched:
     details: tuple[DetailsSample, ...] = ()
     pins: PinSample | None = None
     """None until they were read."""
+    limits: AlarmLimits = field(default_factory=AlarmLimits)
+    """What the user wants to be told about."""
+    alarm_memory: AlarmMemory = field(default_factory=AlarmMemory)
     memory: Memory = field(default_factory=Memory)
     """What the comparison of desks has to remember."""

@@ -97,8 +97,7 @@ def test_an_eviction_that_is_understood_later_replaces_the_cause_without_a_secon
     assert state(seen).cause is PinCause.UNLOADED
     seen.give(ENGINE, engine(model("gpt-oss:20b", timer(304))), 4)
     assert state(seen).cause is PinCause.EVICTED
-    assert state(seen).reason is not None
-    assert "gpt-oss:20b" in state(seen).reason
+    assert "gpt-oss:20b" in (state(seen).reason or "")
     assert [event.kind for event in seen.told].count(EventKind.PIN_LOST) == 1
 
 
