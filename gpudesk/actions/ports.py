@@ -30,11 +30,12 @@ class Watch(Protocol):
         """The clock of every time on the desk."""
         ...
 
-    def fresh(self, timeout_seconds: float) -> Desk:
+    def fresh(self, timeout_seconds: float, *, installed: bool = False) -> Desk:
         """Read cards, processes and engines now; return a desk on which each of them was read after this call began.
 
-        Blocks, at most `timeout_seconds`; a source that does not answer in time is on the desk with its failure, or
-        with its last value. Never called on the screen's thread.
+        With `installed`, what the engines have installed is read as well. Blocks, at most `timeout_seconds`; a source
+        that does not answer in time is on the desk with its failure, or with its last value. Never called on the
+        screen's thread.
         """
         ...
 

@@ -7,6 +7,7 @@ stopping only leaves word.
 
 from __future__ import annotations
 
+import time
 from dataclasses import field
 from threading import Condition, Event, Lock, Thread
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from gpudesk.records import dataclass
 from gpudesk.watch import cadence
 from gpudesk.watch.history import History
 from gpudesk.watch.look import look
-from gpudesk.watch.names import PROCESSES, is_details
+from gpudesk.watch.names import CARDS, PROCESSES, engine_url, is_catalog, is_details
 from gpudesk.watch.once import sample_once
 from gpudesk.watch.store import initial, reduce
 from gpudesk.watch.wakes import NOBODY, wakes
@@ -56,6 +57,10 @@ class _Turn:
     brisk_until: float = float("-inf")
     again: bool = False
     """Somebody asked for a look while one was in progress."""
+    begun: int = 0
+    """Reads so far, the one in progress included."""
+    ended: int = 0
+    """Number of the last read that came back."""
 
 
 @dataclass(slots=True)
@@ -82,6 +87,7 @@ class Poller:
             source.name: _Turn(source, Condition(self._lock), self._origin + _delay(source.name)) for source in sources
         }
         self._keeper = Condition(self._lock)
+        self._came = Condition(self._lock)
         self._unfocused_factor = unfocused_factor
         self._factor = 1.0
         self._watched = initial(clock.now())
@@ -128,6 +134,42 @@ class Poller:
                 turn.failures = 0
                 self._wake(turn, now)
 
+    def fresh(self, timeout_seconds: float, *, installed: bool = False) -> Desk:
+        """Read cards, processes and engines now; return a desk on which each was read after this call began.
+
+        Blocks, at most `timeout_seconds` of real time: whoever does not answer in time is on the desk with its last
+        value or its failure. Processes are read when the cards are known, as they say which processes matter. To be
+        called on a started poller, never on the screen's thread.
+
+        Args:
+            timeout_seconds: for all of them together.
+            installed: also read what the engines have installed.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        with self._lock:
+            first = [name for name in self._turns if name == CARDS or engine_url(name) is not None]
+            asked = self._ask(first + [name for name in self._turns if installed and is_catalog(name)])
+            if CARDS in asked:
+                self._await_reads({CARDS: asked[CARDS]}, deadline)
+            asked |= self._ask([PROCESSES] if PROCESSES in self._turns else [])
+            self._await_reads(asked, deadline)
+            return self._watched.desk
+
+    def _ask(self, names: Sequence[str]) -> dict[str, int]:
+        """Have sources read at once; return the number of the read that begins after this. The caller holds the lock."""
+        now = self._clock.monotonic()
+        for name in names:
+            self._wake(self._turns[name], now)
+        return {name: self._turns[name].begun + 1 for name in names}
+
+    def _await_reads(self, asked: dict[str, int], deadline: float) -> None:
+        """Wait until those reads have come back; the caller holds the lock."""
+        while any(self._turns[name].ended < number for name, number in asked.items()) and not self._stopped.is_set():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            self._came.wait(left)
+
     def set_focused(self, focused: bool) -> None:
         """Read less often while nobody looks; look at once when somebody does again."""
         with self._lock:
@@ -142,6 +184,7 @@ class Poller:
         self._stopped.set()
         with self._lock:
             self._keeper.notify_all()
+            self._came.notify_all()
             for turn in self._turns.values():
                 turn.condition.notify_all()
 
@@ -201,6 +244,7 @@ class Poller:
                     turn.began_at = turn.last_began_at = now
                     turn.tell_at_age = cadence.allowed_seconds(turn.source.name, turn.source.interval_seconds)
                     turn.again = False
+                    turn.begun += 1
                     return True
                 turn.condition.wait(turn.due - now)
             return False
@@ -213,6 +257,8 @@ class Poller:
             now = self._clock.monotonic()
             self._fold(turn, value, failure, 0.0 if turn.began_at is None else now - turn.began_at)
             turn.began_at = None
+            turn.ended = turn.begun
+            self._came.notify_all()
             turn.failures = turn.failures + 1 if failure is not None else 0
             if turn.again:
                 turn.due = now

@@ -15,6 +15,7 @@ from gpudesk.domain.desk import Desk
 from gpudesk.domain.engine import CatalogSample, DetailsSample
 from gpudesk.domain.event import EventKind
 from gpudesk.domain.host import Host
+from gpudesk.domain.process import ProcessSample
 from gpudesk.domain.reading import Sample
 from gpudesk.errors import FailureKind, SourceError
 from gpudesk.watch import cadence
@@ -512,3 +513,80 @@ def test_desks_are_only_ever_replaced_by_newer_ones() -> None:
             for state in poller.desk.sources:
                 assert state.sequence >= before.get(state.source, 0)
                 before[state.source] = state.sequence
+
+
+def processes(*pids: int) -> FakeSource:
+    return constant("processes", ProcessSample(tuple(process(pid) for pid in pids)))
+
+
+def test_a_fresh_desk_has_every_card_process_and_engine_read_again() -> None:
+    clock = SteppedClock()
+    catalog, host = constant(CATALOG, CatalogSample(URL), 60.0), constant("host", Host(), 60.0)
+    asked = [nvml(), constant(ENGINE, engine(), 60.0), processes(1)]
+    with running(*asked, catalog, host, clock=clock) as poller:
+        assert until(lambda: all(source.reads >= 1 for source in (*asked[:2], catalog, host)) and _idle(poller))
+        before = [source.reads for source in asked]
+        desk = poller.fresh(5.0)
+        assert [source.reads for source in asked] == [count + 1 for count in before]
+        assert all(desk.source(source.name) is not None for source in asked)
+        assert (catalog.reads, host.reads) == (1, 1)
+        poller.fresh(5.0, installed=True)
+        assert catalog.reads == 2
+
+
+def test_processes_of_a_fresh_desk_are_read_when_its_cards_are_known() -> None:
+    clock, seen = SteppedClock(), [100]
+
+    def table(desk: Desk) -> Sample:
+        return ProcessSample(tuple(process(each.pid) for state in desk.cards for each in state.card.processes))
+
+    driver = FakeSource("nvml", lambda desk: cards(card(0, (seen[0], GIB))), 60.0)
+    with running(driver, FakeSource("processes", table, 60.0), clock=clock) as poller:
+        poller.fresh(5.0)
+        seen[0] = 200
+        assert [each.pid for each in poller.fresh(5.0).processes] == [200]
+
+
+def test_a_read_that_had_begun_before_does_not_count_as_fresh() -> None:
+    answers = [engine(), engine(model("new:1b"))]
+    source = FakeSource(ENGINE, lambda desk: answers[min(source.reads, 2) - 1], 60.0)
+    source.gate.clear()
+    with running(source) as poller:
+        assert source.entered.wait(5)
+        found: list[Desk] = []
+        asking = threading.Thread(target=lambda: found.append(poller.fresh(5.0)))
+        asking.start()
+        assert until(lambda: poller._turns[ENGINE].again)
+        source.gate.set()
+        asking.join(5)
+        assert source.reads == 2
+        assert [each.name for each in found[0].models] == ["new:1b"]
+
+
+def test_a_source_that_hangs_or_fails_does_not_hold_up_a_fresh_desk() -> None:
+    stuck, failed = nvml(), failing(ENGINE, SourceError(FailureKind.UNREACHABLE, "refused"), 60.0)
+    stuck.gate.clear()
+    with running(stuck, failed, processes(1)) as poller:
+        assert stuck.entered.wait(5)
+        began = time.monotonic()
+        desk = poller.fresh(0.05)
+        assert time.monotonic() - began < 2.0
+        state = desk.source(ENGINE)
+        assert state is not None
+        assert state.failure is not None
+        assert desk.source("nvml") is None
+        stuck.gate.set()
+        assert poller.fresh(5.0).source("nvml") is not None
+
+
+def test_stopping_lets_whoever_waits_for_a_fresh_desk_go() -> None:
+    stuck = nvml()
+    stuck.gate.clear()
+    with running(stuck) as poller:
+        assert stuck.entered.wait(5)
+        asking = threading.Thread(target=lambda: poller.fresh(60.0))
+        asking.start()
+        assert until(lambda: poller._turns["nvml"].again)
+        poller.stop()
+        asking.join(5)
+        assert not asking.is_alive()
