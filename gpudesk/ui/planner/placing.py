@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from textual.geometry import Size
     from textual.widget import Widget
 
-    from gpudesk.ui.planner.screen import PlannerScreen
+    from gpudesk.ui.planner.panels import PlannerPanels
 
 
 class PlacesLayout(Layout):
@@ -20,7 +20,7 @@ class PlacesLayout(Layout):
 
     name = "planner-places"
 
-    def __init__(self, screen: PlannerScreen) -> None:
+    def __init__(self, screen: PlannerPanels) -> None:
         self._screen = screen
         self._vertical = VerticalLayout()
 
