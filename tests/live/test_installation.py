@@ -15,6 +15,7 @@ from tests.environment import OUTER_ENVIRONMENT
 from tests.live import installation
 from tests.live.installation import (
     MEMBERS,
+    REQUIREMENTS,
     STUB_LIBRARY,
     SetupError,
     cache_directory,
@@ -157,7 +158,7 @@ def test_a_wheel_with_another_hash_is_refused(tmp_path: Path) -> None:
     (offered / "bigdl_core_cpp-2.6.0-py3-none-manylinux2010_x86_64.whl").write_bytes(b"something else")
     offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(offered)}
     with pytest.raises(SetupError, match="DO NOT MATCH THE HASHES"):
-        download(tmp_path / "wheels", {**OUTER_ENVIRONMENT, **offline})
+        download(REQUIREMENTS, tmp_path / "wheels", {**OUTER_ENVIRONMENT, **offline}, "not to be had")
 
 
 @pytest.mark.slow
