@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from gpudesk.domain.engine import Era, era_of
+from gpudesk.domain.keep_alive import KeepAliveState
 from gpudesk.errors import FailureKind, SourceError
 from gpudesk.fit.values import CardBudget, EngineProfile, Resident
 from gpudesk.units import gibibytes
@@ -179,17 +181,39 @@ def _engine(desk: Desk) -> Engine | None:
 
 def _resident(model: LoadedModel, indices: Sequence[int], desk: Desk) -> Resident:
     by_card = tuple(sum(share.memory_bytes for share in model.cards if share.index == index) for index in indices)
-    seconds = model.keep_alive.remaining_seconds(desk.taken_at) if model.keep_alive is not None else None
+    seconds, bounds = _keep_alive(model, desk)
     return Resident(
         name=model.name,
         memory_bytes=sum(by_card),
         by_card=by_card,
         keep_alive_seconds=seconds,
+        keep_alive_bounds=bounds,
         blob_digest=model.runner.blob_digest if model.runner is not None else None,
+        # A timer that has run out while the model is still there: a request is running.
+        busy=model.keep_alive is not None and model.keep_alive.state is KeepAliveState.STOPPING,
         pinned=model.pin.value != "none",
         claimed_by_card=_claimed(by_card, model.reported_vram_bytes),
         context_length=model.context_length,
     )
+
+
+def _keep_alive(model: LoadedModel, desk: Desk) -> tuple[float | None, tuple[float, float] | None]:
+    """Return how long a timer was set for, None for forever, and its bounds where that is only likely.
+
+    What is left says that it was at least that; most people leave it at Ollama's default.
+    """
+    from gpudesk.fit.server_scheduler import KEEP_ALIVE_SECONDS
+    from gpudesk.watch.timers import rounded
+
+    timer, known = model.keep_alive, model.keep_alive_bounds
+    if timer is not None and timer.state is KeepAliveState.FOREVER:
+        return None, None
+    least = (timer.remaining_seconds(desk.taken_at) if timer is not None else None) or 0.0
+    if known is not None:
+        least = max(least, known.least_seconds)
+        if known.most_seconds is not None and known.most_seconds >= least:
+            return rounded(least, known.most_seconds), None
+    return max(KEEP_ALIVE_SECONDS, least), (least, math.inf)
 
 
 def _claimed(by_card: tuple[int, ...], claim: int | None) -> tuple[int, ...] | None:

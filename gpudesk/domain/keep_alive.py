@@ -44,6 +44,18 @@ class KeepAlive:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepAliveBounds:
+    """How long a timer was set for, as far as its moves told: an engine shows only when it ends.
+
+    Ollama evicts by this duration and not by what is left of it (server/sched.go:1664 at v0.33.0-rc2).
+    """
+
+    least_seconds: float
+    most_seconds: float | None = None
+    """None when it was never seen to be set."""
+
+
+@dataclass(frozen=True, slots=True)
 class KeepAliveWish:
     """How long a model shall stay when nobody asks anything of it, as a person wished it."""
 

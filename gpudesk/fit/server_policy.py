@@ -6,6 +6,7 @@ This is the server's own view, wrong sizes included; what is physically true is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 from gpudesk.domain.engine import Era
 from gpudesk.fit.contexts import familiar, longest
@@ -120,6 +121,7 @@ def _notes(wanted: Sequence[Wanted], steps: Sequence[Step], sequence: LoadSequen
             asked = wanted[:position]
             also = [resident.name for resident in step.evicted if any(is_same(resident, each) for each in asked)]
             notes += [f"{name} will be missing then, though the plan wants it there" for name in also]
+            notes += _unsure(step)
             notes += [
                 f"neither a pin nor a keep-alive of forever protects {resident.name} from Ollama"
                 for resident in step.evicted
@@ -128,6 +130,36 @@ def _notes(wanted: Sequence[Wanted], steps: Sequence[Step], sequence: LoadSequen
         if step.spills:
             notes.append(f"Ollama will put layers of {one.name} on the CPU: by its own count not all of them have room")
     return tuple(dict.fromkeys(notes))
+
+
+def _unsure(step: Step) -> list[str]:
+    """Say who else may go: an engine evicts by how long a timer was set for and shows only when it ends."""
+    notes = []
+    staying = [resident for resident in step.residents[:-1] if not resident.busy]
+    for gone in step.evicted:
+        others = [other for other in staying if not gone.busy and _may_go_before(other, gone)]
+        if others:
+            doubtful = [each.name for each in (gone, *others) if each.keep_alive_bounds is not None]
+            which = " or ".join(other.name for other in others)
+            notes.append(
+                f"it may be {which} instead of {gone.name}: the shortest keep-alive goes first, and how long that of "
+                f"{' and '.join(doubtful)} was set for is not known"
+            )
+    return notes
+
+
+def _may_go_before(other: Resident, gone: Resident) -> bool:
+    if other.keep_alive_bounds is None and gone.keep_alive_bounds is None:
+        return False
+    return _keep_alive(other)[0] < _keep_alive(gone)[1]
+
+
+def _keep_alive(resident: Resident) -> tuple[float, float]:
+    """Return the least and the most a keep-alive may be."""
+    seconds = resident.keep_alive_seconds
+    if resident.keep_alive_bounds is not None:
+        return resident.keep_alive_bounds
+    return (inf, inf) if seconds is None or seconds < 0 else (seconds, seconds)
 
 
 def _server_settings(one: Wanted, step: Step, profile: EngineProfile) -> str:

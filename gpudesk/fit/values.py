@@ -135,7 +135,9 @@ class Resident:
     memory_bytes: int
     by_card: tuple[int, ...]
     keep_alive_seconds: float | None
-    """Session duration as the engine counts it; None is forever."""
+    """Session duration as the engine counts it, not what is left of it; None is forever."""
+    keep_alive_bounds: tuple[float, float] | None = None
+    """Least and most it may be where `keep_alive_seconds` is only likely; None: it is exact."""
     blob_digest: str | None = None
     busy: bool = False
     pinned: bool = False

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from gpudesk.domain.event import Event
-from gpudesk.domain.keep_alive import KeepAliveState
-from gpudesk.records import dataclass
+from gpudesk.domain.keep_alive import KeepAliveBounds, KeepAliveState
+from gpudesk.records import dataclass, replace
 from gpudesk.watch.timers import Timer, first_look, span
 
 if TYPE_CHECKING:
@@ -60,6 +60,24 @@ def models_of(desk: Desk, url: str) -> dict[ModelKey, LoadedModel]:
         if model.engine_url == url:
             found.setdefault((url, model.name, model.digest or ""), model)
     return found
+
+
+def with_bounds(models: tuple[LoadedModel, ...], remembered: Models) -> tuple[LoadedModel, ...]:
+    """Return the models with what is known of how long their timers were set for; the same ones where it is there."""
+    found = [_bounds(model, remembered) for model in models]
+    return tuple(
+        model if model.keep_alive_bounds == bounds else replace(model, keep_alive_bounds=bounds)
+        for model, bounds in zip(models, found, strict=True)
+    )
+
+
+def _bounds(model: LoadedModel, remembered: Models) -> KeepAliveBounds | None:
+    if model.keep_alive is None or model.keep_alive.state is not KeepAliveState.TIMED:
+        return None
+    found = remembered.get((model.engine_url, model.name, model.digest or ""))
+    if found is None or found.timer.state is not KeepAliveState.TIMED:
+        return None
+    return KeepAliveBounds(found.timer.least_seconds, found.timer.most_seconds)
 
 
 def known(model: LoadedModel, desk: Desk, looked_at: datetime) -> Known:

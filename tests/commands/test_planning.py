@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import timedelta
 
@@ -7,9 +8,11 @@ import pytest
 
 from gpudesk.commands.planning import described, of_desk, per_card, profile_of
 from gpudesk.domain.card import Card
-from gpudesk.domain.desk import CardState, Desk
+from gpudesk.domain.desk import CardState, Desk, LoadedModel
 from gpudesk.domain.engine import Era
+from gpudesk.domain.keep_alive import KeepAlive, KeepAliveBounds, KeepAliveState
 from gpudesk.errors import SourceError, UsageError
+from gpudesk.fit.values import Resident
 from tests import desks
 from tests.desks import GIBIBYTE, NOW
 
@@ -69,9 +72,29 @@ class TestOfADesk:
         assert chat.by_card == (model.memory_bytes,)
         assert sum(chat.claimed_by_card or ()) == model.reported_vram_bytes
         assert chat.context_length == 8192
-        assert chat.keep_alive_seconds == pytest.approx(272)
-        later = replace(desk, taken_at=NOW + timedelta(seconds=100))
-        assert of_desk(later).residents[0].keep_alive_seconds == pytest.approx(172)
+
+    def test_a_keep_alive_of_which_only_the_rest_is_seen_is_likely_the_default(self) -> None:
+        desk = desks.one_card()
+        chat = of_desk(desk).residents[0]
+        assert (chat.keep_alive_seconds, chat.keep_alive_bounds) == (300, (pytest.approx(272), math.inf))
+        earlier = replace(desk, taken_at=NOW - timedelta(seconds=600))
+        assert of_desk(earlier).residents[0].keep_alive_seconds == pytest.approx(872)
+
+    def test_a_keep_alive_that_was_seen_to_be_set_counts_whole(self) -> None:
+        desk = desks.one_card()
+
+        def resident(model: LoadedModel) -> Resident:
+            return of_desk(replace(desk, models=(model, *desk.models[1:]))).residents[0]
+
+        model = desk.models[0]
+        seen = resident(replace(model, keep_alive_bounds=KeepAliveBounds(1799.2, 1801)))
+        assert (seen.keep_alive_seconds, seen.keep_alive_bounds) == (1800, None)
+        least = resident(replace(model, keep_alive_bounds=KeepAliveBounds(900.0)))
+        assert (least.keep_alive_seconds, least.keep_alive_bounds) == (900, (900, math.inf))
+        forever = resident(replace(model, keep_alive=KeepAlive(KeepAliveState.FOREVER)))
+        assert (forever.keep_alive_seconds, forever.keep_alive_bounds, forever.busy) == (None, None, False)
+        busy = resident(replace(model, keep_alive=KeepAlive(KeepAliveState.STOPPING, NOW)))
+        assert (busy.keep_alive_seconds, busy.busy) == (300, True)
 
     def test_a_remote_engine_s_models_are_on_nobody_s_card_here(self) -> None:
         assert of_desk(desks.remote()).residents == ()

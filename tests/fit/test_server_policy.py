@@ -375,3 +375,22 @@ def test_settings_of_the_whole_server_are_named(options: dict[str, object], sett
     set_so = EngineProfile(version="0.33.0", parallel=4, kv_cache_type="q8_0")
     other = [wanted("qwen3:14b", context_length=8192, kv_cache_type_k="q8_0", kv_cache_type_v="q8_0")]
     assert not any("started with" in note for note in forecast(other, set_so, [card(24)]).notes)
+
+
+def test_who_goes_is_told_as_unsure_where_only_the_rest_of_a_keep_alive_is_known() -> None:
+    ask = wanted("qwen3:14b", context_length=8192)
+    bounds = {"keep_alive_bounds": (100.0, float("inf"))}
+
+    def unsure(*there: Resident) -> list[str]:
+        notes = forecast([ask], E3, [card(24, free=9)], residents=there).notes
+        return [note for note in notes if "not known" in note]
+
+    embed, chat = resident("embed", 9, 300, **bounds), resident("chat", 3, 600)
+    assert forecast([ask], E3, [card(24, free=9)], residents=[embed, chat]).would_evict == ("embed",)
+    (note,) = unsure(embed, chat)
+    assert note.startswith("it may be chat instead of embed")
+    assert note.endswith("how long that of embed was set for is not known")
+    assert unsure(resident("embed", 9, 300), chat) == [], "both are known"
+    assert unsure(embed, resident("chat", 3, None)) == [], "nothing is longer than forever"
+    assert unsure(resident("embed", 9, 50), resident("chat", 3, 300, **bounds)) == [], "it is longer by far already"
+    assert unsure(embed, resident("chat", 3, 600, busy=True)) == []

@@ -303,3 +303,23 @@ def test_a_silent_engine_that_answers_again_has_its_models_back() -> None:
     watch.engine(5, model(CHAT, forever()))
     assert [each.name for each in watch.desk.models] == [CHAT]
     assert watch.desk.problems == ()
+
+
+def test_how_long_a_timer_was_set_for_is_kept_with_the_model() -> None:
+    watch = Watch()
+    watch.engine(0, model(CHAT, timer(200)))
+    watch.engine(1, model(CHAT, timer(200, at=1)))
+    (bounds,) = [each.keep_alive_bounds for each in watch.desk.models]
+    assert bounds is not None
+    assert (bounds.least_seconds, bounds.most_seconds) == (200, None), "it was never seen to be set"
+    before = watch.desk.models
+    watch.engine(2, model(CHAT, timer(200, at=2)))
+    assert watch.desk.models is before
+    watch.engine(10, model(CHAT, timer(310, at=10)))
+    watch.engine(11, model(CHAT, timer(310, at=11)))
+    (bounds,) = [each.keep_alive_bounds for each in watch.desk.models]
+    assert bounds is not None
+    assert (bounds.least_seconds, bounds.most_seconds) == (300, 308), "a request ended between the looks"
+    watch.engine(12, model(CHAT, forever()))
+    watch.engine(13, model(CHAT, forever()))
+    assert [each.keep_alive_bounds for each in watch.desk.models] == [None]
