@@ -72,6 +72,25 @@ class EngineCards:
                 if process is not None:
                     self._account(card, -process.memory_bytes)
 
+    def disown(self, pid: int) -> tuple[tuple[int, int], ...]:
+        """Let a process be gone and its memory stay: used, and nobody's. Returns card and bytes."""
+        with self._cards.lock:
+            kept = []
+            for card in self._cards.cards:
+                process = card.processes.pop(pid, None)
+                if process is not None:
+                    card.memory_hidden_bytes += process.memory_bytes
+                    kept.append((card.index, process.memory_bytes))
+            return tuple(kept)
+
+    def give_back(self, kept: tuple[tuple[int, int], ...]) -> None:
+        """Let memory that `disown` left behind be free."""
+        with self._cards.lock:
+            for index, memory_bytes in kept:
+                card = self._card(index)
+                card.memory_hidden_bytes -= memory_bytes
+                self._account(card, -memory_bytes)
+
     def _account(self, card: SimulatedCard, change: int) -> None:
         for part in card.slices:
             if part.index == self._slice_index:

@@ -123,12 +123,12 @@ def _decide(
     request: EngineRequest, runners: Sequence[Runner], cards: EngineCards, settings: EngineSettings
 ) -> _Decision | None:
     """Choose cards and layers; None means that a runner must go first."""
-    usable = () if request.options.num_gpu == 0 else cards.indexes
+    usable = () if request.options.num_gpu == 0 or request.trouble == "cpu" else cards.indexes
     available = {card: _accounted_free(card, runners, cards, settings) for card in usable}
     if settings.era is not Era.LLAMA_SERVER:
         decision = _older(request, runners, available, cards, settings)
         if decision is not None:
-            _check_cards(decision.placement, {card: cards.free_bytes(card) for card in decision.chosen})
+            _check_cards(decision.placement, {card: cards.free_bytes(card) for card in decision.chosen}, settings)
         return decision
     chosen, options, single = _select(request, available, settings)
     run = _run_options(request.model, options, settings)
@@ -261,7 +261,7 @@ def _placement(
         return fit(model, run, budgets, settings.era)
     layers = min(options.num_gpu, model.shape.block_count + 1)
     placement = place(model, run, layers, budgets, projector_on_card=layers == model.shape.block_count + 1)
-    _check_cards(placement, {card.index: card.available_bytes for card in budgets})
+    _check_cards(placement, {card.index: card.available_bytes for card in budgets}, settings)
     return placement
 
 
@@ -318,15 +318,23 @@ def _reports_allocations(model: SimulatedModel, settings: EngineSettings) -> boo
 # -- limits ------------------------------------------------------------------------------------------------------------
 
 
-def _check_cards(placement: Placement, free: dict[int, int]) -> None:
-    for part in placement.cards:
-        if part.total > free[part.card]:
-            wanted = (part.weights + part.kv_full + part.kv_sliding) / MEBIBYTE
-            raise OutOfMemoryError(
-                "llama-server reported out-of-memory during startup: "
-                f"ggml_backend_cuda_buffer_type_alloc_buffer: allocating {wanted:.2f} MiB on device {part.card}: "
-                "cudaMalloc failed: out of memory"
-            )
+def out_of_memory_text(placement: Placement, settings: EngineSettings) -> str:
+    """Return what the server answers when a card does not give what a runner wants of it."""
+    if settings.era is not Era.LLAMA_SERVER:
+        return "llama runner process has terminated: cudaMalloc failed: out of memory"
+    part = placement.cards[0] if placement.cards else None
+    wanted = (part.weights + part.kv_full + part.kv_sliding) / MEBIBYTE if part else 0
+    device = part.card if part else 0
+    return (
+        "llama-server reported out-of-memory during startup: "
+        f"ggml_backend_cuda_buffer_type_alloc_buffer: allocating {wanted:.2f} MiB on device {device}: "
+        "cudaMalloc failed: out of memory"
+    )
+
+
+def _check_cards(placement: Placement, free: dict[int, int], settings: EngineSettings) -> None:
+    if any(part.total > free[part.card] for part in placement.cards):
+        raise OutOfMemoryError(out_of_memory_text(placement, settings))
 
 
 def _check_host(placement: Placement, processes: SimulatedProcessTable, settings: EngineSettings) -> None:

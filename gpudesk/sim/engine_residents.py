@@ -5,6 +5,7 @@ Source: ollama server/sched.go:367-475 (`processCompleted`, `useLoadedRunner`), 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from gpudesk.sim.processes import SimulatedProcessTable
 
 RECOVERY_SECONDS = 0.25
-"""First look whether the card's memory came back (sched.go:1441); the simulated driver is never late."""
+"""First look whether the card's memory came back (sched.go:1441)."""
+MOST_RECOVERY_SECONDS = 5.0
+"""After so long the server goes on as if the memory were back (sched.go:1441)."""
 PIECES = 32
 """In how many pieces an answer arrives; a real one comes token by token."""
 OUT_OF_MEMORY = "an error was encountered while running the model: CUDA error: out of memory"
@@ -48,6 +51,8 @@ class Residents:
         """By file digest. In the third era a runner appears here once its load is over, before that at its start."""
         self.ps_blocked_until = 0.0
         """Simulated seconds until which `/api/ps` does not get the lock."""
+        self.memory_delay: Callable[[Runner], float | None] = lambda _runner: 0.0
+        """Asked when a runner goes: after how many seconds the driver gives its memory back; None is never."""
         self.observers: list[Callable[[str, str], None]] = []
         """Called with what happened (`loaded`, `unloaded`) and the model's name; tests look here."""
 
@@ -157,11 +162,14 @@ class Residents:
             return
         del self.runners[runner.key]
         self._stop_timer(runner)
-        self.kill(runner)
+        late = self.kill(runner)
         self.stall_ps()
         self.tell("unloaded", runner)
         waits = bool(runner.placement.cards) and not self._cards.integrated
-        self._clock.call_later(RECOVERY_SECONDS if waits else 0.0, self._unloaded)
+        wait = math.inf if late is None else late
+        self._clock.call_later(
+            min(max(wait, RECOVERY_SECONDS), MOST_RECOVERY_SECONDS) if waits else 0.0, self._unloaded
+        )
 
     def crash(self, runner: Runner) -> None:
         """Kill a runner's process behind the scheduler's back; it stays listed until somebody wants it."""
@@ -181,20 +189,31 @@ class Residents:
             self.mark(other)
         self.changed()
 
-    def kill(self, runner: Runner) -> None:
-        """Let a runner's process and all that it held be gone."""
-        self._cards.release(runner.pid)
+    def kill(self, runner: Runner) -> float | None:
+        """Let a runner's process be gone, and return after how many seconds its memory is; None is never."""
+        late = self.memory_delay(runner) if runner.placement.cards else 0.0
         self._processes.end(runner.pid)
+        if late == 0:
+            self._cards.release(runner.pid)
+            return late
+        kept = self._cards.disown(runner.pid)
+        if late is not None:
+            self._clock.call_later(late, lambda: self._cards.give_back(kept))
+        return late
 
-    def close(self) -> None:
-        """End every runner, as the server does when it is told to stop (sched.go:1695)."""
+    def leave(self, runner: Runner) -> None:
+        """Let a runner live on without its server, as the child of init."""
+        self._processes.adopt(runner.pid)
+
+    def close(self, *, leaves_runners: bool = False) -> None:
+        """End every runner, as the server does when it is told to stop (sched.go:1695), or leave them."""
         for runner in self.runners.values():
             self._stop_timer(runner)
             for request in [*runner.running, *runner.backlog, *runner.waiters]:
                 if request.timer is not None:
                     request.timer.cancel()
                 self.fail(request, EngineError(499, "request canceled"))
-            self.kill(runner)
+            self.leave(runner) if leaves_runners else self.kill(runner)
         self.runners.clear()
         self.changed()
 

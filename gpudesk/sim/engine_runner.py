@@ -69,6 +69,10 @@ class EngineRequest:
     timer: Timer | None = None
     runner: Runner | None = None
     out_of_memory_retried: bool = False
+    stops_halfway: bool = False
+    """Its load waits for `Scheduler.go_on` when half of it has arrived."""
+    trouble: str | None = None
+    """What its load gets into (`sim.ollama_faults.LOAD_KINDS`); None: not decided yet."""
 
     @property
     def over(self) -> bool:
@@ -92,6 +96,8 @@ class Runner:
     parallel: int
     free_at_load: dict[int, int] = field(default_factory=dict)
     loading: bool = True
+    arrived: float = 0.0
+    """How much of it is where it belongs, 0..1."""
     dead: bool = False
     """Its process is gone, and the scheduler has not noticed."""
     references: int = 0

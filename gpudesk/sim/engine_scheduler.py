@@ -8,6 +8,7 @@ needs a load waits in the queue behind it, requests to a loaded runner that suit
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from gpudesk.domain.engine import Era
 from gpudesk.sim.cards import MEBIBYTE
 from gpudesk.sim.engine_keep_alive import keep_alive_from_environment
-from gpudesk.sim.engine_loading import MAX_PER_CARD, LoadPlan, OutOfMemoryError, plan_load
+from gpudesk.sim.engine_loading import MAX_PER_CARD, LoadPlan, OutOfMemoryError, out_of_memory_text, plan_load
 from gpudesk.sim.engine_residents import Residents
 from gpudesk.sim.engine_runner import EngineError, EngineRequest, RequestState, Runner
 
@@ -36,6 +37,11 @@ RUNNER_BASE_BYTES = 180 * MEBIBYTE
 """Host memory of a runner before it has loaded anything."""
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
 """With two spaces (sched.go:88)."""
+RUNNER_KILLED = {
+    True: "llama-server process has terminated: signal: killed",
+    False: "llama runner process has terminated: signal: killed",
+}
+"""With llama-server, and before."""
 STALLED = "timed out waiting for llama-server to start - waiting for the model to load"
 
 
@@ -55,10 +61,13 @@ class Scheduler:
         self._unloads_awaited = 0
         self._load: Runner | None = None
         self._load_timers: list[Timer] = []
+        self._rest_seconds = 0.0
         self.next_load_error: str | None = None
         """When set, the next load ends with this text instead of a runner."""
         self.loads_hang = False
         """Loads start and show no progress until they time out."""
+        self.trouble: Callable[[EngineRequest], str] = lambda _request: ""
+        """Asked once for every load: which trouble it is to get into (`sim.ollama_faults.LOAD_KINDS`), or none."""
         self.server_pid = 0
 
     @property
@@ -72,9 +81,24 @@ class Scheduler:
         return self._load
 
     @property
+    def goes_on(self) -> bool:
+        """A load is in progress and does not wait half-way."""
+        return self._load is not None and self._current is not None and not self._current.stops_halfway
+
+    @property
     def waiting(self) -> int:
         """How many requests wait behind the one being worked on."""
         return len(self._queue)
+
+    def suits(self, request: EngineRequest) -> bool:
+        """Tell whether a request would be served by a runner as it is."""
+        runner = self.loaded.get(request.model.blob_digest)
+        return runner is not None and not runner.loading and not self._needs_reload(runner, request)
+
+    def half_loaded(self, request: EngineRequest) -> bool:
+        """Tell whether half of the load that a request waits for has arrived."""
+        load = self._load
+        return load is not None and load.key == request.model.blob_digest and load.arrived >= 0.5
 
     def visible(self) -> list[tuple[Runner, datetime]]:
         """Return what `/api/ps` lists."""
@@ -159,6 +183,8 @@ class Scheduler:
         return MAX_PER_CARD * max(1, len(self._cards.indexes))
 
     def _plan(self, request: EngineRequest) -> None:
+        if request.trouble is None:
+            request.trouble = self.trouble(request)
         try:
             plan = plan_load(request, list(self.loaded.values()), self._cards, self._processes, self._settings)
         except OutOfMemoryError as error:
@@ -166,6 +192,8 @@ class Scheduler:
             return
         if plan is None:
             self._evict(self.residents.victim())
+        elif request.trouble == "out-of-memory":
+            self._out_of_memory(request, OutOfMemoryError(out_of_memory_text(plan.placement, self._settings)))
         else:
             self._start(request, plan)
 
@@ -210,18 +238,35 @@ class Scheduler:
             self.loaded[runner.key] = runner
         self.residents.stall_ps()
         later = self._clock.call_later
-        if self.loads_hang:
+        if request.trouble == "crash":
+            self.next_load_error = RUNNER_KILLED[self._settings.era is Era.LLAMA_SERVER]
+        if self.loads_hang or request.trouble == "stall":
             timers = [later(LOAD_TIMEOUT_SECONDS, partial(self._abort_load, EngineError(500, STALLED)))]
         elif self.next_load_error is not None:
             error, self.next_load_error = EngineError(500, self.next_load_error), None
             timers = [later(plan.seconds / 2, partial(self._abort_load, error))]
         else:
-            timers = [
-                later(plan.seconds * step / LOAD_STEPS, partial(self._grow, runner, step / LOAD_STEPS))
-                for step in range(1, LOAD_STEPS)
-            ]
-            timers.append(later(plan.seconds, self._loaded))
+            timers = self._arrivals(plan.seconds, 0, LOAD_STEPS // 2 if request.stops_halfway else LOAD_STEPS)
+            self._rest_seconds = plan.seconds
         self._load_timers = timers
+
+    def _arrivals(self, seconds: float, first: int, last: int) -> list[Timer]:
+        """Let the pieces of a load arrive that come after the first so many, up to the last."""
+        later, pace = self._clock.call_later, seconds / LOAD_STEPS
+        timers = [
+            later(pace * (step - first), partial(self._arrive, step / LOAD_STEPS))
+            for step in range(first + 1, min(last, LOAD_STEPS - 1) + 1)
+        ]
+        if last == LOAD_STEPS:
+            timers.append(later(pace * (last - first), self._loaded))
+        return timers
+
+    def go_on(self, request: EngineRequest) -> None:
+        """Let a load go on that was to stop half-way."""
+        with self._clock.changed:
+            if request is self._current and self._load is not None and request.stops_halfway:
+                request.stops_halfway = False
+                self._load_timers = self._arrivals(self._rest_seconds, LOAD_STEPS // 2, LOAD_STEPS)
 
     def _spawn(self, request: EngineRequest, plan: LoadPlan) -> Runner:
         session = request.keep_alive
@@ -246,10 +291,16 @@ class Scheduler:
 
     def _grow(self, runner: Runner, ratio: float) -> None:
         """Let so much of a load have arrived."""
+        runner.arrived = ratio
         for part in runner.placement.cards:
             held = part.context + int((part.total - part.context) * ratio)
             self._cards.hold(runner.pid, part.card, held)
         self._processes.set_resident(runner.pid, RUNNER_BASE_BYTES + int(runner.placement.host_bytes * ratio))
+
+    def _arrive(self, ratio: float) -> None:
+        if self._load is not None:
+            self._grow(self._load, ratio)
+            self.residents.changed()
 
     def _settle(self, runner: Runner) -> None:
         self._grow(runner, 1.0)
@@ -311,17 +362,18 @@ class Scheduler:
         with self._clock.changed:
             self.residents.run_out_of_memory(runner)
 
-    def close(self) -> None:
-        """End everything, as the server does when it is told to stop."""
+    def close(self, *, leaves_runners: bool = False) -> None:
+        """End everything, as the server does when it is told to stop; a killed one leaves its runners behind."""
         with self._clock.changed:
             for request in [*self._queue, *([self._current] if self._current else [])]:
                 self.residents.fail(request, EngineError(499, "request canceled"))
             self._queue.clear()
             if self._load is not None:
                 runner, _request = self._load_ended()
-                self.residents.kill(runner)
+                self.loaded.pop(runner.key, None)
+                self.residents.leave(runner) if leaves_runners else self.residents.kill(runner)
             self._current, self._unloads_awaited = None, 0
-            self.residents.close()
+            self.residents.close(leaves_runners=leaves_runners)
 
 
 def _smaller_context(request: EngineRequest) -> int | None:

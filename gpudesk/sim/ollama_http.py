@@ -67,7 +67,10 @@ class Exchange:
         self.headers = headers
         self.body = body
         self.answered = False
+        self.at_middle: Callable[[], None] | None = None
+        """Called once by whoever does something that has a middle, when half of it is done."""
         self._streaming = False
+        self._withheld: list[tuple[int, bytes, str | None]] | None = None
 
     def json(self, status: int, value: object) -> None:
         """Answer with a JSON value."""
@@ -80,8 +83,49 @@ class Exchange:
         else:
             self.json(status, {"error": text})
 
+    def withhold(self) -> None:
+        """Keep what is answered from now on to oneself: a whole answer, or the last line of a stream."""
+        self._withheld = []
+
+    def middle(self) -> None:
+        """Say that half is done."""
+        called, self.at_middle = self.at_middle, None
+        if called is not None:
+            called()
+
+    def give(self) -> None:
+        """Send what was withheld after all."""
+        withheld, self._withheld = self._withheld or [], None
+        for status, body, content_type in withheld:
+            if status:
+                self.send(status, body, content_type)
+            else:
+                self.event(body, content_type or NDJSON_TYPE)
+
+    def replace(self, status: int, body: bytes, content_type: str) -> None:
+        """Answer with these bytes instead of what was to come; in a stream that has begun with one line of them."""
+        self._withheld = None
+        if self._streaming:
+            self.event(body + b"\n", content_type)
+        else:
+            self.send(status, body, content_type)
+
+    def break_off(self) -> None:
+        """Send half of an answer; the connection must be closed then."""
+        withheld, self._withheld = self._withheld or [(200, b'{"models":[{"name":"', JSON_TYPE)], None
+        _status, body, content_type = withheld[-1]
+        if self._streaming:
+            self._handler.write_bytes(b"%x\r\n%s" % (len(body), body[: len(body) // 2]))
+        else:
+            headers = {"Content-Type": content_type or JSON_TYPE, "Content-Length": str(len(body) + 1)}
+            self._handler.write_head(200, headers)
+            self._handler.write_bytes(body[: len(body) // 2])
+
     def send(self, status: int, body: bytes = b"", content_type: str | None = None) -> None:
         """Answer with these bytes."""
+        if self._withheld is not None:
+            self._withheld = [(status, body, content_type)]
+            return
         self.answered = True
         self._handler.write_answer(self.method, status, body, content_type)
 
@@ -91,6 +135,12 @@ class Exchange:
 
     def event(self, data: bytes, content_type: str) -> None:
         """Add one chunk to a stream of any type."""
+        if self._withheld is not None:
+            late, self._withheld = self._withheld, None
+            for _status, body, kind in late:
+                self.event(body, kind or content_type)
+            self._withheld = [(0, data, content_type)]
+            return
         if not self._streaming:
             self._streaming = self.answered = True
             self._handler.write_head(200, {"Content-Type": content_type, "Transfer-Encoding": "chunked"})

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gpudesk.sim.engine_options import Defaults, OptionError, RunnerOptions, read_options
 from gpudesk.sim.engine_runner import EngineError, EngineRequest, RequestState
 from gpudesk.sim.ollama_bodies import keep_alive_of, read_body
+from gpudesk.sim.ollama_faults import FaultAnsweredError
 from gpudesk.sim.ollama_http import ClientGoneError
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def run(
         EngineError: it failed.
         ClientGoneError: nobody waits for it any more; it has been cancelled.
     """
+    request.stops_halfway = exchange.at_middle is not None
     with server.clock.changed:
         server.scheduler.submit(request)
     seen = 0
@@ -71,6 +73,11 @@ def run(
         return request.over or request.tokens_done > seen
 
     try:
+        if exchange.at_middle is not None:
+            exchange.wait(lambda: request.over or server.scheduler.half_loaded(request))
+            if not request.over:
+                exchange.middle()
+                server.scheduler.go_on(request)
         while not request.over or request.tokens_done > seen:
             exchange.wait(moved)
             done = request.tokens_done
@@ -78,7 +85,7 @@ def run(
                 produced(seen, done)
                 request.tokens_told = done
             seen = done
-    except ClientGoneError:
+    except (ClientGoneError, FaultAnsweredError):
         with server.clock.changed:
             server.scheduler.cancel(request)
         raise

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import ipaddress
 import threading
-from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gpudesk.sim import ollama_inference, ollama_manage
-from gpudesk.sim.engine_runner import EngineError
+from gpudesk.sim.engine_runner import EngineError, EngineRequest
 from gpudesk.sim.engine_scheduler import Scheduler
 from gpudesk.sim.ollama_bodies import read_body
-from gpudesk.sim.ollama_http import JSON_TYPE, TEXT_TYPE, ClientGoneError, HttpListener
+from gpudesk.sim.ollama_faults import (
+    ANSWER_KINDS,
+    LOAD_KINDS,
+    MEMORY_KIND,
+    NO_JSON,
+    Fault,
+    FaultAnsweredError,
+    Faults,
+    StepFault,
+    happen,
+    step_of,
+)
+from gpudesk.sim.ollama_http import TEXT_TYPE, ClientGoneError, HttpListener
 from gpudesk.sim.ollama_show import details, go_time, show
 from gpudesk.sim.ollama_store import ModelStore, normalize, size_bytes
 
@@ -21,27 +33,21 @@ if TYPE_CHECKING:
 
     from gpudesk.sim.clock import SimulatedClock
     from gpudesk.sim.engine_cards import EngineCards
+    from gpudesk.sim.engine_runner import Runner
     from gpudesk.sim.engine_settings import EngineSettings
     from gpudesk.sim.models import SimulatedModel
     from gpudesk.sim.ollama_http import Exchange
     from gpudesk.sim.processes import SimulatedProcessTable
 
 
-@dataclass(slots=True)
-class Fault:
-    """Something wrong with one path of the server, until it is taken away."""
-
-    status: int = 200
-    body: bytes | None = None
-    """Instead of the real answer; None lets the real one through."""
-    content_type: str = JSON_TYPE
-    wait_for: threading.Event | None = None
-    """The answer is held back until this is set, in real time."""
-    calls: int = field(default=0)
+CLOSE_SECONDS = 5.0
 
 
 class OllamaServer:
-    """One server: `start` and `stop` like a service, `kill` like a power cut."""
+    """One server: `start`, `stop` and `restart` like a service, `kill` like the out-of-memory killer.
+
+    `fault` lets a step of a client's go wrong; `Fault` in `faults` replaces the answers of a whole path.
+    """
 
     def __init__(
         self,
@@ -59,9 +65,14 @@ class OllamaServer:
         self.scheduler = Scheduler(clock, cards, processes, settings)
         self.faults: dict[str, Fault] = {}
         """Path to what is wrong with it; `*` is every path."""
+        self.step_faults = Faults()
+        """What goes wrong at a step of a client's; see `fault`."""
+        self.scheduler.trouble = self._load_trouble
+        self.scheduler.residents.memory_delay = self._memory_delay
         self.requests: dict[str, int] = {}
         """How often each path was asked for."""
         self._listener: HttpListener | None = None
+        self._closing: threading.Thread | None = None
         self._port = 0
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -70,6 +81,8 @@ class OllamaServer:
         """Begin to listen on a loopback port; after a stop, on the same one again."""
         if self._listener is not None:
             return
+        if self._closing is not None:
+            self._closing.join(CLOSE_SECONDS)
         self.start_process()
         self._listener = HttpListener(self, port or self._port)
         self._port = self._listener.port
@@ -94,12 +107,25 @@ class OllamaServer:
     def stop_soon(self) -> None:
         """Stop from inside a timer: everything ends now, the socket is closed by a thread that may wait for it."""
         listener = self._die()
-        if listener is not None:
-            threading.Thread(target=listener.close, name="simulated-server-stop", daemon=True).start()
+        self._close_soon(listener)
 
-    def _die(self) -> HttpListener | None:
+    def kill(self) -> None:
+        """End by SIGKILL: every client is cut off, and its runners stay behind with all they hold.
+
+        So does `ollama runner` of 0.5.4 on Linux unless something ends the whole group, as systemd does. A new server
+        knows nothing of them.
+        """
+        listener = self._die(leaves_runners=True)
+        self._close_soon(listener)
+
+    def _close_soon(self, listener: HttpListener | None) -> None:
+        if listener is not None:
+            self._closing = threading.Thread(target=listener.close, name="simulated-server-stop", daemon=True)
+            self._closing.start()
+
+    def _die(self, *, leaves_runners: bool = False) -> HttpListener | None:
         with self.clock.changed:
-            self.scheduler.close()
+            self.scheduler.close(leaves_runners=leaves_runners)
             self.processes.end(self.scheduler.server_pid)
             self.scheduler.server_pid = 0
             listener, self._listener = self._listener, None
@@ -154,6 +180,32 @@ class OllamaServer:
         fault = self.faults.get(path) or self.faults.get("*")
         if fault is not None and self._faulty(exchange, fault):
             return
+        step, model = step_of(self, exchange) if self.step_faults else ("", "")
+        met = self.step_faults.met(step, model, ANSWER_KINDS) if step else None
+        if met is None:
+            self._route(exchange)
+            return
+        try:
+            self._route_with(met, step, exchange)
+        except FaultAnsweredError:
+            return
+
+    def _route_with(self, fault: StepFault, step: str, exchange: Exchange) -> None:
+        """Answer one request to which something happens."""
+        if fault.moment == "after":
+            exchange.withhold()
+            self._route(exchange)
+            happen(fault, self, exchange)
+            exchange.give()
+        elif fault.moment == "middle" and step in ("load", "pull"):
+            exchange.at_middle = partial(happen, fault, self, exchange)
+            self._route(exchange)
+        else:
+            happen(fault, self, exchange)
+            self._route(exchange)
+
+    def _route(self, exchange: Exchange) -> None:
+        path = exchange.path
         if not _is_local_host(exchange.headers.get("Host", "")):
             exchange.send(403)
             return
@@ -165,6 +217,49 @@ class OllamaServer:
             exchange.send(405, b"405 method not allowed", TEXT_TYPE)
         else:
             exchange.send(404, b"404 page not found", TEXT_TYPE)
+
+    def suits(self, name: str, body: dict[str, Any]) -> bool:
+        """Tell whether a request would find its model loaded as it wants it."""
+        with self.clock.changed:
+            model = self.store.find(name) if name else None
+            if model is None:
+                return False
+            try:
+                options = ollama_inference.options_for(self, model, body)
+            except EngineError:
+                return False
+            return self.scheduler.suits(EngineRequest(model, options, None))
+
+    # -- faults --------------------------------------------------------------------------------------------------
+
+    def fault(
+        self,
+        step: str,
+        kind: str,
+        *,
+        moment: str = "before",
+        times: int | None = 1,
+        model: str | None = None,
+        status: int = 500,
+        text: str = "boom",
+        body: bytes = NO_JSON,
+        seconds: float | None = None,
+        action: Callable[[], object] | None = None,
+    ) -> StepFault:
+        """Let something go wrong at a step; `gpudesk.sim.ollama_faults` says what there is.
+
+        Raises:
+            ValueError: there is no such step, kind or moment.
+        """
+        return self.step_faults.add(StepFault(step, kind, moment, times, model, status, text, body, seconds, action))
+
+    def _load_trouble(self, request: EngineRequest) -> str:
+        met = self.step_faults.met("load", request.model.name, LOAD_KINDS)
+        return met.kind if met is not None else ""
+
+    def _memory_delay(self, runner: Runner) -> float | None:
+        met = self.step_faults.met("unload", runner.model.name, frozenset((MEMORY_KIND,)))
+        return met.seconds if met is not None else 0.0
 
     def _faulty(self, exchange: Exchange, fault: Fault) -> bool:
         fault.calls += 1

@@ -81,6 +81,13 @@ class SimulatedProcessTable:
         with self._lock:
             self._entries.pop(pid, None)
 
+    def adopt(self, pid: int) -> None:
+        """Let init be the parent of a process whose own is gone."""
+        with self._lock:
+            entry = self._entries.get(pid)
+            if entry is not None:
+                entry.raw = replace(entry.raw, parent_pid=1)
+
     def hide(self, pid: int) -> None:
         """Let a process be invisible from here, as one of another user under hidepid is."""
         with self._lock:
