@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gpudesk.actions.lookup import runners
 from gpudesk.actions.ports import Forecaster
-from gpudesk.actions.values import Load, Preview
+from gpudesk.actions.reach import Aim, reach
+from gpudesk.actions.values import ActionId, Load, Preview
+from gpudesk.actions.wording import enumerated
 from gpudesk.domain.desk import Desk, LoadedModel
 
 
@@ -20,7 +23,7 @@ def load(desk: Desk, wish: Load, forecaster: Forecaster) -> Preview:
         wish: which model and how; its digest and `embedding` are filled in from the desk.
         forecaster: tells what it comes to.
     """
-    raise NotImplementedError
+    return reach(desk, Aim(ActionId.LOAD, wish.name, (wish,)), forecaster)
 
 
 def swap(desk: Desk, leaving: Sequence[LoadedModel], wish: Load, forecaster: Forecaster) -> Preview:
@@ -32,4 +35,6 @@ def swap(desk: Desk, leaving: Sequence[LoadedModel], wish: Load, forecaster: For
         wish: what comes.
         forecaster: tells what it comes to.
     """
-    raise NotImplementedError
+    going = runners(leaving)
+    subject = f"{enumerated([model.name for model in going])} to {wish.name}" if going else wish.name
+    return reach(desk, Aim(ActionId.SWAP, subject, (wish,), going, whole=True), forecaster)

@@ -80,10 +80,7 @@ def find_pin(desk: Desk, text: str, engine_url: str | None = None) -> PinState:
 
 def is_pinned(desk: Desk, model: LoadedModel) -> bool:
     """Tell whether gpudesk is to keep this model, under any name that shares its runner."""
-    if model.pin is not Pin.NONE:
-        return True
-    names = {model.name, *model.shares_runner_with}
-    return any(state.wish.engine_url == model.engine_url and state.wish.name in names for state in desk.pins)
+    return model.pin is not Pin.NONE or bool(pins_of(desk, model.engine_url, model.name, *model.shares_runner_with))
 
 
 def is_busy(model: LoadedModel, now: datetime) -> bool:
@@ -119,14 +116,24 @@ def keep_alive_wish(keep_alive: KeepAlive | None, now: datetime) -> KeepAliveWis
     return None if remaining is None else KeepAliveWish(remaining)
 
 
+def pins_of(desk: Desk, engine_url: str, *names: str) -> tuple[PinState, ...]:
+    """Return the pins of a model, by all of its names."""
+    wanted = {with_tag(name).casefold() for name in names}
+    return tuple(
+        state for state in desk.pins if state.wish.engine_url == engine_url and state.wish.name.casefold() in wanted
+    )
+
+
 def as_load(model: LoadedModel, desk: Desk) -> Load:
     """Say how a model is loaded now: what brings it back as it was."""
+    pins = pins_of(desk, model.engine_url, model.name, *model.shares_runner_with)
     return Load(
         engine_url=model.engine_url,
         name=model.name,
         context_length=model.context_length,
         keep_alive=keep_alive_wish(model.keep_alive, desk.taken_at),
-        pinned=is_pinned(desk, model),
+        pinned=bool(pins) or model.pin is not Pin.NONE,
+        restore_pin=any(state.wish.restore for state in pins),
         embedding=is_embedding(desk, model),
         digest=model.digest,
         memory_bytes=model.memory_bytes,

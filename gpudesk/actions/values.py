@@ -57,6 +57,8 @@ class Load:
     keep_alive: KeepAliveWish | None = None
     """None lets the engine decide."""
     pinned: bool = False
+    restore_pin: bool = False
+    """Of a pinned one: it is put right when it is lost."""
     embedding: bool = False
     """Only embeds: loaded through `/api/embed`, because `/api/generate` refuses it."""
     digest: str | None = None

@@ -1,0 +1,106 @@
+"""Why something is not loaded, and what would help: said before anything moves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gpudesk.actions.lookup import engine_at, installed_as, is_pinned, loaded_as, runners
+from gpudesk.actions.ports import Forecaster
+from gpudesk.actions.room import GOOD, Room, prefix_that_fails, shorter_context
+from gpudesk.actions.values import Load, Refusal
+from gpudesk.actions.wording import described, enumerated
+from gpudesk.domain.desk import Desk, LoadedModel
+from gpudesk.units import GIBIBYTE, gibibytes
+
+ROUGH_RATIO = 1.2
+ROUGH_BYTES = GIBIBYTE
+"""What a model takes beside its file when nobody knows its header: caches, graphs, the runner. Deliberately much."""
+
+
+def pins_in_the_way(desk: Desk, loads: Sequence[Load], room: Room, forecaster: Forecaster) -> Refusal:
+    """Say that only pinned models could make room, and what else would help."""
+    pins = enumerated([described(desk, model) for model in room.blocked_by])
+    names = enumerated([load.name for load in loads])
+    has, go = "has" if len(loads) == 1 else "have", "goes" if len(room.blocked_by) == 1 else "go"
+    help_ = list(room.forecast.advice)
+    if len(loads) == 1:
+        unpinned = [
+            model
+            for model in runners(desk.models)
+            if model.local and not is_pinned(desk, model) and model is not loaded_as(desk, loads[0])
+        ]
+        help_ = _shorter(desk, loads[0], unpinned, room, forecaster) or help_
+    first = room.blocked_by[0].name
+    help_ += [f"unpin {first}", f"swap {first} for {loads[0].name}"]
+    return Refusal(f"{names} {has} room only if {pins} {go}", _one_of(help_))
+
+
+def cannot_fit(desk: Desk, subject: str, loads: Sequence[Load], room: Room, forecaster: Forecaster) -> Refusal:
+    """Say which part is too much, and by how much."""
+    failing = prefix_that_fails(desk, loads, room.leaving, forecaster)
+    count, made = failing if failing is not None else (len(loads), room.forecast)
+    culprit = loads[count - 1]
+    beside = [load.name for load in loads[: count - 1]]
+    gone = {model.key for model in room.leaving}
+    fresh = {model.key for load in loads if (model := loaded_as(desk, load)) is not None}
+    beside += [model.name for model in runners(desk.models) if model.cards and model.key not in gone | fresh]
+    where = f" beside {enumerated(beside)}" if beside else ""
+    if made.verdict in GOOD:
+        text = f"{culprit.name} would make the engine unload {enumerated(made.would_evict)}"
+    elif made.short_bytes:
+        text = f"{culprit.name} is {gibibytes(made.short_bytes)} too much{where}"
+    else:
+        text = f"{culprit.name} would stay partly on the CPU{where}"
+    # The context is looked for with everything else as it would be.
+    before = [*loads[: count - 1]]
+    help_ = [*made.advice]
+    if not before:
+        help_ = _shorter(desk, culprit, room.leaving, room, forecaster) or help_
+    message = text if subject == culprit.name else f"{subject} does not fit: {text}"
+    return Refusal(message, _one_of(help_) if help_ else "Choose a shorter context, a smaller model, or fewer of them")
+
+
+def cannot_tell(desk: Desk, loads: Sequence[Load], room: Room) -> Refusal | None:
+    """Refuse what may push out a pinned model where nobody knows yet how much it takes; None where it surely fits.
+
+    Where no card can be seen (another computer's engine, no driver) nothing is refused: it could never be told.
+    """
+    pins = pins_beside(desk, loads, room)
+    engine = engine_at(desk, loads[0].engine_url)
+    free = [state.free_bytes for state in desk.cards if state.free_bytes is not None]
+    if not pins or not free or engine is None or not engine.local:
+        return None
+    sizes = [installed.size_bytes if (installed := installed_as(desk, load)) is not None else None for load in loads]
+    known = [size for size in sizes if size is not None]
+    rough = sum(int(size * ROUGH_RATIO) + ROUGH_BYTES for size in known)
+    freed = sum(model.memory_bytes or 0 for model in room.leaving if model.local)
+    if len(known) == len(sizes) and rough <= sum(free) + freed and not room.forecast.would_evict:
+        return None
+    names, held = enumerated([load.name for load in loads]), enumerated([described(desk, each) for each in pins])
+    return Refusal(
+        f"it is not known yet how much {names} would take, and it might push out {held}",
+        f"Try again in a moment, or: unpin {pins[0].name}",
+    )
+
+
+def pins_beside(desk: Desk, loads: Sequence[Load], room: Room) -> list[LoadedModel]:
+    """Return the pinned models on the engines that load, which stay as they are."""
+    urls = {load.engine_url for load in loads}
+    anew = {model.key for load in loads if (model := loaded_as(desk, load)) is not None}
+    anew.update(model.key for model in room.leaving)
+    return [
+        model
+        for model in runners(desk.models)
+        if model.engine_url in urls and model.key not in anew and is_pinned(desk, model)
+    ]
+
+
+def _shorter(desk: Desk, load: Load, leaving: Sequence[LoadedModel], room: Room, forecaster: Forecaster) -> list[str]:
+    context = shorter_context(desk, load, leaving, room.forecast, forecaster)
+    asked = load.context_length or room.forecast.context_length
+    return [] if context is None else [f"context {context} instead of {asked}"]
+
+
+def _one_of(words: Sequence[str]) -> str:
+    """Write what would help, best first."""
+    return f"Would help: {', or '.join(dict.fromkeys(words))}"
