@@ -32,7 +32,6 @@ from gpudesk.config_values import (
     UnusableError,
     flag_value,
     interval_value,
-    nearest,
     reserve_value,
     text_value,
     theme_value,
@@ -40,6 +39,7 @@ from gpudesk.config_values import (
 from gpudesk.domain.problem import Problem
 from gpudesk.paths import shortened
 from gpudesk.records import dataclass
+from gpudesk.toml_text import TomlError, line_of, nearest, parsed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,30 +96,6 @@ _KNOWN = {
     "engine": ("url", "api_key_env", "api_key_file", "ca_file", "insecure"),
 }
 _TABLES = (*_KNOWN, "keys")
-
-
-def line_of(text: str, table: str, key: str | None = None, occurrence: int = 0) -> int | None:
-    """Find the line of `[table]`, or of `key` in it; None when it is written in a way this does not follow.
-
-    Args:
-        text: the whole file.
-        table: `screen`, or the name of an array of tables; empty for what stands above every header.
-        key: a key of that table; None for the header itself.
-        occurrence: which `[[table]]`, counted from 0.
-    """
-    inside, seen = (True, 0) if not table else (False, -1)
-    for number, line in enumerate(text.splitlines(), start=1):
-        stripped = line.strip()
-        if stripped.startswith("["):
-            inside = stripped.split("#")[0].strip(" []\t\"'") == table
-            seen += inside
-            if inside and key is None and seen == occurrence:
-                return number
-        elif key is not None and "=" in stripped:
-            name = stripped.split("=")[0].strip().strip("\"'")
-            if (inside and seen == occurrence and name == key) or (not inside and name == f"{table}.{key}"):
-                return number
-    return None
 
 
 class _Reader:
@@ -253,23 +229,14 @@ def read_config_file(path: Path) -> FileSettings:
             raw = file.read(SIZE_LIMIT_BYTES + 1)
         if len(raw) > SIZE_LIMIT_BYTES:
             return _broken(path, "larger than 1 MiB, so this is no configuration", "Look at what the file is")
-        text = raw.decode("utf-8-sig").replace("\r\n", "\n")
     except (FileNotFoundError, NotADirectoryError):
         return FileSettings(path)
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        return _broken(path, f"not UTF-8 at line {line}", "Save the file as UTF-8")
     except OSError as error:
         return _broken(path, f"cannot be read: {error.strerror}", "Look at its permissions")
-    import tomllib
-
     try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        reason = str(error).replace("at end of document", f"at line {len(text.splitlines()) or 1}, the end of the file")
-        return _broken(path, f"not valid TOML: {reason}", "Everything stays at its default until this is right")
-    except RecursionError:
-        return _broken(path, "nested too deeply to be a configuration", None)
+        text, data = parsed(raw)
+    except TomlError as error:
+        return _broken(path, str(error), error.hint or "Everything stays at its default until this is right")
     return _checked(path, _Reader(path, text, data))
 
 

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from gpudesk.config import INTERVAL_SECONDS_MAX, INTERVAL_SECONDS_MIN, THEMES
 from gpudesk.quantities import parse_bytes, parse_seconds
+from gpudesk.toml_text import nearest as nearest
 
 
 class UnusableError(ValueError):
     """A value that cannot be used; the text says what is expected instead."""
-
-
-def nearest(word: str, known: tuple[str, ...]) -> str | None:
-    """Return the known word closest to `word`, or None when none is close."""
-    import difflib
-
-    found = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
-    return found[0] if found else None
 
 
 def theme_value(value: object) -> str:

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpudesk.config import THEMES, Settings
-from gpudesk.config_file import FileSettings, Finding, line_of, read_config_file
+from gpudesk.config_file import FileSettings, Finding, read_config_file
 from gpudesk.config_layers import Effective, Overrides, effective
 from gpudesk.errors import UsageError
+from gpudesk.toml_text import line_of
 
 
 @pytest.fixture
