@@ -57,6 +57,9 @@ WIDE_POSITIONS = frozenset(["qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen3
 RESIDUAL_FIRST = frozenset(["lfm2", "lfm2moe"])
 READ_AS_IS = "f16"
 """The only type of cache CUDA's attention for batches reads without a copy."""
+FLOATING = frozenset(["f16", "bf16", "f32"])
+"""Types of cache that are not quantized."""
+HADAMARD = 64
 LARGEST_BATCH = 1 << 16
 REMEMBERED = 256
 
@@ -250,6 +253,8 @@ def _mixer(
         value_norm=shape.name == "gemma4",
         value_is_key=shape.name == "gemma4" and projected is not None and prefix + "attn_v.weight" not in named,
         copied=_copied(options, key_width, value_width, cells) if options.flash_attention else 0,
+        keys_spread=not shape.encoder and _spread(options.kv_cache_type_k, metadata.key_length),
+        values_spread=not shape.encoder and _spread(options.kv_cache_type_v, metadata.value_length),
         query_rank=_query_rank(layer, named),
         rotated=metadata.rope_dimension_count or 0 if spread else 0,
         groups=metadata.kv_lora_rank or 0 if spread else 0,
@@ -267,6 +272,11 @@ def _mixer(
         state_bytes=recurrent.state_bytes,
         convolution_bytes=recurrent.convolution_bytes,
     )
+
+
+def _spread(kind: str, head: int) -> bool:
+    """Tell whether rows are multiplied by a Hadamard matrix first (src/llama-kv-cache.cpp, `attn_rot_k`)."""
+    return kind not in FLOATING and head % HADAMARD == 0
 
 
 def _query_rank(layer: int, named: dict[str, tuple[int, ...]]) -> int:

@@ -49,6 +49,9 @@ class LayerWidths:
     sliding: bool = False
     copied: int = 0
     """Bytes of the f16 copy of keys and values that the attention kernel needs of a quantized cache."""
+    keys_spread: bool = False
+    """Queries and keys are multiplied by a Hadamard matrix, as values are: a quantized cache loses less then."""
+    values_spread: bool = False
     latent_query: int = 0
     """Of all heads, after it went to the latent space."""
     query_rank: int = 0

@@ -67,6 +67,11 @@ class _Builder(Sketch):
                 # Without flash attention values are stored transposed: one index for every element.
                 each = 1 if self.widths.flash_attention or layer.mixer is Mixer.LATENT else self.widths.widest_value
                 self.indices[layer.sliding] = (graph.node(8 * tokens), graph.node(8 * tokens * each))
+            for spread, elements in ((layer.keys_spread, layer.query), (layer.values_spread, layer.attended)):
+                if spread and layer.heads:
+                    # The matrix: as wide as the largest power of two that divides a head.
+                    width = elements // layer.heads
+                    graph.node(4 * (width & -width) ** 2)
             self.masks[layer.sliding] = graph.node(element * tokens * layer.cells)
 
     def _layer(self, layer: LayerWidths, hidden: int, *, last: bool) -> int:

@@ -83,24 +83,35 @@ def _attention(sketch: Sketch, layer: LayerWidths, normed: int) -> int:
         return _fused_attention(sketch, layer, normed)
     projected = sketch.node(2 * layer.query if layer.gated else layer.query, normed)
     query = _turned(sketch, layer, view(projected), layer.query)
+    if layer.keys_spread:
+        query = sketch.node(layer.query, view(query))
     value = key = -1
     if layer.value and not sketch.keys_first:
-        value = sketch.node(layer.value, normed)
+        value = _values(sketch, layer, sketch.node(layer.value, normed))
     if layer.key:
         source = sketch.node(layer.key, normed)
         key = _turned(sketch, layer, view(source), layer.key)
+        if layer.keys_spread:
+            key = sketch.node(layer.key, view(key))
         if layer.value_is_key:
-            value = source
+            value = _values(sketch, layer, source)
     if layer.value and value < 0:
-        value = sketch.node(layer.value, normed)
-    if layer.value_norm and value >= 0:
-        value = sketch.node(layer.value, view(value))
+        value = _values(sketch, layer, sketch.node(layer.value, normed))
     mixed = _attend(sketch, layer, query, key, value)
+    if layer.values_spread and layer.mixer is not Mixer.BESIDE:
+        mixed = sketch.node(layer.attended, view(mixed))
     if layer.gated:
         opened = sketch.node(layer.query, view(projected))
         opened = sketch.node(layer.query, opened, inplace=True)
         mixed = sketch.node(layer.query, view(mixed), opened, inplace=True)
     return mixed
+
+
+def _values(sketch: Sketch, layer: LayerWidths, value: int) -> int:
+    """Norm and spread values where the model and the cache have it so."""
+    if layer.value_norm:
+        value = sketch.node(layer.value, view(value))
+    return sketch.node(layer.value, view(value)) if layer.values_spread else value
 
 
 def _fused_attention(sketch: Sketch, layer: LayerWidths, normed: int) -> int:
@@ -232,29 +243,25 @@ def _delta_net(sketch: Sketch, layer: LayerWidths, normed: int) -> int:
 
 def _kimi_delta(sketch: Sketch, layer: LayerWidths, normed: int) -> int:
     """Kimi's delta attention: three convolutions, a decay of its own for every channel."""
-    graph = sketch.graph
-    parts = []
+    graph, width = sketch.graph, layer.inner
+    before = graph.node(3 * layer.convolution_bytes)
+    extended = []
     for _ in range(3):
-        before = graph.node(layer.convolution_bytes)
-        source = sketch.node(layer.inner, normed)
-        extended = graph.node(sketch.size(layer.inner) + layer.convolution_bytes, before, view(source))
-        graph.reads(view(extended))
-        filtered = sketch.node(layer.inner, extended)
-        parts.append(sketch.node(layer.inner, filtered, inplace=True))
-    decay = sketch.node(layer.inner, sketch.node(layer.steps, normed))
-    decay = sketch.node(layer.inner, decay, inplace=True)
-    decay = sketch.node(layer.inner, view(decay), inplace=True)
-    rate = sketch.node(layer.heads, normed)
+        source = sketch.node(width, normed)
+        extended.append(graph.node(sketch.size(width) + layer.convolution_bytes, view(before), view(source)))
+        graph.reads(view(extended[-1]))
     state = graph.node(layer.state_bytes)
-    query = sketch.node(layer.inner, view(parts[0]))
-    key = sketch.node(layer.inner, view(parts[1]))
-    sources = (query, key, view(parts[2]), decay, rate, view(state))
-    out = graph.node(sketch.size(layer.inner) + layer.state_bytes, *sources)
+    query, key, value = (sketch.node(width, view(sketch.node(width, part))) for part in extended)
+    query, key = sketch.node(width, view(query)), sketch.node(width, view(key))
+    decay = sketch.node(width, sketch.node(layer.steps, normed))
+    decay = sketch.node(width, view(decay))
+    rate = sketch.node(layer.heads, normed)
+    out = graph.node(sketch.size(width) + layer.state_bytes, query, key, view(value), view(decay), rate, view(state))
     graph.reads(view(out))
-    gate = sketch.node(layer.inner, sketch.node(layer.steps, normed))
-    normal = sketch.norm(view(out), layer.inner)
-    opened = sketch.node(layer.inner, view(gate))
-    return sketch.node(layer.inner, normal, opened, inplace=True)
+    normal = sketch.norm(view(sketch.node(width, view(out))), width)
+    gate = sketch.node(width, sketch.node(layer.steps, normed))
+    opened = sketch.node(width, view(gate))
+    return sketch.node(width, sketch.node(width, normal, opened, inplace=True))
 
 
 def _fetch_ahead(sketch: Sketch) -> None:
@@ -301,6 +308,8 @@ def _beside(sketch: Sketch, layer: LayerWidths, hidden: int, normed: int) -> int
     attended = _attention(sketch, layer, normed)
     before = sketch.graph.node(layer.convolution_bytes)
     parts = _scan(sketch, layer, sketch.norm(hidden, embedding), before)
+    if layer.values_spread:
+        attended = sketch.node(layer.attended, view(attended))
     attended = sketch.node(embedding, view(attended))
     scanned = sketch.node(embedding, _scanned(sketch, layer, *parts))
     return sketch.node(embedding, attended, view(scanned), inplace=True)
