@@ -17,7 +17,7 @@ class TomlError(ValueError):
 
 
 def parsed(raw: bytes) -> tuple[str, dict[str, Any]]:
-    """Return the text, with `\\n` at line ends and without a byte order mark, and what it says.
+    """Return the text, without carriage returns and byte order mark, and what it says.
 
     Raises:
         TomlError: it is not UTF-8 or not TOML.

@@ -1,0 +1,140 @@
+"""The journal: one line of JSON per action, in the state folder.
+
+A line is appended with one write, so lines of two gpudesks never mix, and a line that was cut short (power, full disk)
+spoils only itself. At a bound the file is moved to the place of the one older file that is kept.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from gpudesk.actions.values import JournalEntry
+from gpudesk.clock import SYSTEM_CLOCK
+from gpudesk.errors import GpudeskError
+from gpudesk.paths import shortened
+from gpudesk.stores.process_lock import ProcessLock
+from gpudesk.stores.unfinished import UnfinishedAction, UnfinishedStore
+from gpudesk.stores.value_json import from_json, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from gpudesk.actions.values import Preview
+    from gpudesk.clock import Clock
+
+FILE_NAME, OLDER_NAME = "journal.jsonl", "journal.older.jsonl"
+BOUND_BYTES = 2 << 20
+"""About five thousand actions; as many again are in the older file."""
+_LOCK_SECONDS = 0.5
+
+
+class FileJournal:
+    """`actions.ports.Journal` on disk. Nothing that writes raises: `problem` says what went wrong."""
+
+    def __init__(self, directory: Path, *, bound_bytes: int = BOUND_BYTES, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.path = directory / FILE_NAME
+        self.problem: str | None = None
+        """What went wrong when something was last written; None when all is well."""
+        self._older = directory / OLDER_NAME
+        self._bound_bytes = bound_bytes
+        self._clock = clock
+        self._lock = ProcessLock(directory / "journal.lock")
+        self._unfinished = UnfinishedStore(directory)
+
+    def append(self, entry: JournalEntry) -> None:
+        """Write a line; never raises."""
+        try:
+            line = json.dumps(to_json(entry), ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode()
+            self._append(line)
+        except (OSError, ValueError) as error:
+            self.problem = f"{shortened(self.path)} cannot be written: {getattr(error, 'strerror', None) or error}"
+        else:
+            self.problem = None
+
+    def begin(self, preview: Preview) -> None:
+        """Note what is about to be carried out; never raises."""
+        self._attempt(lambda: self._unfinished.begin(preview, self._clock.now()))
+
+    def finish(self) -> None:
+        """Forget what `begin` noted, or what an earlier gpudesk left; never raises."""
+        self._attempt(self._unfinished.finish)
+
+    def unfinished(self) -> Preview | None:
+        """Return what a gpudesk that no longer runs was cut short in; None when nothing was, or it cannot be told."""
+        action = self.unfinished_action()
+        return None if action is None else action.preview
+
+    def unfinished_action(self) -> UnfinishedAction | None:
+        """Do as `unfinished`, and tell who it was and when; when it cannot be told, `problem` says why."""
+        try:
+            return self._unfinished.read()
+        except GpudeskError as error:
+            self.problem = f"{error.message}; {error.hint}" if error.hint else error.message
+            return None
+
+    def read(self, limit: int) -> list[JournalEntry]:
+        """Return the newest entries, at most `limit`, the newest last; lines that are no entries are passed over."""
+        found: list[JournalEntry] = []
+        for path in (self.path, self._older):
+            for line in reversed(self._lines(path)):
+                if len(found) >= limit:
+                    break
+                with suppress(ValueError, RecursionError):
+                    found.append(from_json(JournalEntry, json.loads(line)))
+        return found[::-1]
+
+    def _attempt(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except (GpudeskError, ValueError) as error:
+            self.problem = str(error)
+        else:
+            self.problem = None
+
+    def _append(self, line: bytes) -> None:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._rotate(len(line))
+        descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+        try:
+            size = os.fstat(descriptor).st_size
+            if size and _last_byte(descriptor, size) != b"\n":
+                line = b"\n" + line
+            if os.write(descriptor, line + b"\n") <= len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        finally:
+            os.close(descriptor)
+
+    def _rotate(self, more_bytes: int) -> None:
+        """Make the file the older one when it is full; whoever cannot have the lock leaves it to whoever has it."""
+        if not self._is_full(more_bytes):
+            return
+        with suppress(GpudeskError), self._lock.hold("rotating the journal", _LOCK_SECONDS):
+            if self._is_full(more_bytes):
+                self.path.replace(self._older)
+
+    def _is_full(self, more_bytes: int) -> bool:
+        try:
+            size = self.path.stat().st_size
+        except FileNotFoundError:
+            return False
+        return size > 0 and size + more_bytes > self._bound_bytes
+
+    def _lines(self, path: Path) -> list[bytes]:
+        """Return the lines of one file; of one that has grown beyond all bounds, the last ones."""
+        try:
+            with path.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - 2 * self._bound_bytes))
+                return file.read(2 * self._bound_bytes).splitlines()
+        except OSError:
+            return []
+
+
+def _last_byte(descriptor: int, size: int) -> bytes:
+    os.lseek(descriptor, size - 1, os.SEEK_SET)
+    return os.read(descriptor, 1)
