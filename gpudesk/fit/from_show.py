@@ -18,6 +18,8 @@ from gpudesk.text import clean
 MOST_TENSORS = 1 << 17
 MOST_KEYS = 8192
 _MOST_DIMENSIONS = 4
+ROUGH_PROJECTOR = "the projector is taken to be F16"
+"""Said where only the number of its weights is known."""
 _PROJECTOR_WEIGHT_BYTES = 2
 """Projectors come as F16."""
 _VISION = {
@@ -65,7 +67,7 @@ def with_projector(metadata: ModelMetadata, info: Mapping[Any, object]) -> Model
     changes: dict[str, Any] = {field: value for field, value in known.items() if value is not None}
     if isinstance(weights, int) and not isinstance(weights, bool) and 0 < weights < 1 << 40:
         changes["projector_bytes"] = weights * _PROJECTOR_WEIGHT_BYTES
-        changes["notes"] = (*metadata.notes, "the projector is taken to be F16")
+        changes["notes"] = (*metadata.notes, ROUGH_PROJECTOR)
     return replace(metadata, **changes)
 
 

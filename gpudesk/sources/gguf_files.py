@@ -56,7 +56,7 @@ def read_model(path: Path, *, projector: Path | None = None) -> ModelMetadata:
                 first.key_values, tensors, file_bytes=sum(size for _, size in headers), name=_model_name(path)
             ),
         )
-    return metadata if projector is None else _with_projector_file(metadata, projector)
+    return metadata if projector is None else with_projector_file(metadata, projector)
 
 
 def read_adapter(path: Path) -> tuple[Tensor, ...]:
@@ -106,7 +106,12 @@ def _check_parts(paths: list[Path], headers: list[GgufHeader]) -> None:
         raise HeaderError("split.tensors.count", f"{claimed}, but the parts hold {found}", file=paths[0].name)
 
 
-def _with_projector_file(metadata: ModelMetadata, path: Path) -> ModelMetadata:
+def with_projector_file(metadata: ModelMetadata, path: Path) -> ModelMetadata:
+    """Add what the file that lets a model see says: its tensors, its size, the size of an image.
+
+    Raises:
+        SourceError: it cannot be read, or is no projector.
+    """
     header, size = _header(path)
     if header.key_values.get("general.architecture") != "clip":
         raise HeaderError("general.architecture", "not a projector", file=path.name)

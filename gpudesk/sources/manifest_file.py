@@ -1,9 +1,14 @@
-"""One manifest of a models folder: where the manifest of a name lies, and which blob it calls the weights."""
+"""One manifest of a models folder: where the manifest of a name lies, and which blobs it names."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+
+PROJECTOR_LAYER = "application/vnd.ollama.image.projector"
+MANIFEST_BYTES = 1 << 20
+LARGEST_LAYER_BYTES = 1 << 44
 
 
 def with_tag(name: str) -> str:
@@ -21,6 +26,18 @@ def manifest_path(directory: Path, name: str) -> Path | None:
     return directory.joinpath("manifests", *full, tag)
 
 
+def read_manifest(directory: Path, name: str) -> bytes:
+    """Return the manifest of a name in a models folder; nothing when there is none."""
+    path = manifest_path(directory, name)
+    try:
+        if path is not None:
+            with path.open("rb") as file:
+                return file.read(MANIFEST_BYTES + 1)
+    except (OSError, ValueError):
+        pass
+    return b""
+
+
 def _is_part(part: str) -> bool:
     allowed = part.replace("-", "").replace("_", "").replace(".", "")
     return 0 < len(part) <= 80 and part[0] not in ".-" and allowed.isalnum() and part.isascii()
@@ -30,15 +47,24 @@ def weights_blob(manifest: bytes) -> str | None:
     """Return the digest of the weights a manifest names."""
     from gpudesk.sources.manifests import MODEL_LAYER
 
+    return next((blob for blob, _ in _blobs(manifest, MODEL_LAYER)), None)
+
+
+def projector_blob(manifest: bytes) -> tuple[str, int | None] | None:
+    """Return digest and size of the projector a manifest names, when it is a file of its own."""
+    return next(_blobs(manifest, PROJECTOR_LAYER), None)
+
+
+def _blobs(manifest: bytes, kind: str) -> Iterator[tuple[str, int | None]]:
+    """Yield digest and size of the layers of one kind."""
     try:
         content = json.loads(manifest)
     except (ValueError, RecursionError):
-        return None
+        return
     layers = content.get("layers") if isinstance(content, dict) else None
     for layer in layers[:1000] if isinstance(layers, list) else ():
-        if isinstance(layer, dict) and layer.get("mediaType") == MODEL_LAYER:
-            digest = layer.get("digest")
+        if isinstance(layer, dict) and layer.get("mediaType") == kind:
+            digest, size = layer.get("digest"), layer.get("size")
             blob = digest.removeprefix("sha256:") if isinstance(digest, str) else ""
             if len(blob) == 64 and all(character in "0123456789abcdef" for character in blob):
-                return blob
-    return None
+                yield blob, size if isinstance(size, int) and 0 < size < LARGEST_LAYER_BYTES else None

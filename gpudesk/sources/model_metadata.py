@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from gpudesk.errors import FailureKind, GpudeskError, SourceError, UsageError
 from gpudesk.records import dataclass, replace
-from gpudesk.sources.manifest_file import manifest_path, weights_blob, with_tag
+from gpudesk.sources.companions import drafts_and_adapters, with_projector
+from gpudesk.sources.manifest_file import projector_blob, read_manifest, weights_blob, with_tag
 from gpudesk.sources.ollama_cache import DetailsCache
 from gpudesk.sources.ollama_show import SHOW_BYTES, details_of, parse_show
 from gpudesk.sources.ollama_values import as_list, as_object
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 AT_ONCE = 4
 """Models asked for at the same time: each makes the engine read a file's whole header."""
 SHOW_SECONDS = 30.0
-_MANIFEST_BYTES = 1 << 20
 _NEAREST = 3
 _PARAMETERS = ("num_ctx", "num_gpu", "num_batch")
 """Lines of a modelfile that decide about memory."""
@@ -65,6 +65,7 @@ class _Named:
     digest: str
     engine_url: str | None = None
     blob_path: Path | None = None
+    projector_path: Path | None = None
 
 
 class ModelMetadataSource:
@@ -143,19 +144,16 @@ class ModelMetadataSource:
     def _on_disk(self, word: str) -> _Named | None:
         """Return a name by its manifest in a models folder of this computer."""
         for directory in self._models_directories:
-            path = manifest_path(directory, word)
-            if path is None:
-                continue
-            try:
-                with path.open("rb") as file:
-                    content = file.read(_MANIFEST_BYTES + 1)
-            except (OSError, ValueError):
-                continue
+            content = read_manifest(directory, word)
             blob = weights_blob(content)
             if blob is not None:
                 from hashlib import sha256
 
-                return _Named(with_tag(word), sha256(content).hexdigest(), None, directory / "blobs" / f"sha256-{blob}")
+                seeing = projector_blob(content)
+                return _Named(
+                    with_tag(word), sha256(content).hexdigest(), None, directory / "blobs" / f"sha256-{blob}",
+                    directory / "blobs" / f"sha256-{seeing[0]}" if seeing is not None else None,
+                )  # fmt: skip
         return None
 
     def _listing(self) -> tuple[InstalledModel, ...]:
@@ -190,7 +188,7 @@ class ModelMetadataSource:
             if reduced is None:
                 missing.setdefault(each.digest, []).append(each)
             else:
-                _take(each, reduced, found, failures)
+                self._take(each, reduced, found, failures)
         done = len(named) - sum(len(group) for group in missing.values())
         for group, outcome in self._asked(list(missing.values())):
             for each in group:
@@ -199,11 +197,34 @@ class ModelMetadataSource:
                 elif isinstance(outcome, FoundModel):
                     found[each.digest, each.name] = replace(outcome, name=each.name)
                 else:
-                    _take(each, outcome, found, failures)
+                    self._take(each, outcome, found, failures)
             done += len(group)
             if progress is not None:
                 progress(done, len(named))
         return found, failures
+
+    def _take(
+        self,
+        each: _Named,
+        reduced: dict[str, Any],
+        found: dict[tuple[str, str], FoundModel],
+        failures: dict[tuple[str, str], GpudeskError],
+    ) -> None:
+        """Make a model of a reply, and read what of it is in other files."""
+        try:
+            made = _found(each.name, each.digest, reduced)
+        except GpudeskError as error:
+            failures[each.digest, each.name] = error
+            return
+        paths = [path for path in as_list(as_object(reduced.get("files")).get("from")) if isinstance(path, str)]
+        found[each.digest, each.name] = self._seeing(made, paths[1:])
+
+    def _seeing(self, found: FoundModel, paths: Sequence[str]) -> FoundModel:
+        """Add the projector that is a file of its own."""
+        if not paths:
+            return found
+        metadata, notes = with_projector(found.name, found.metadata, paths, self._models_directories)
+        return replace(found, metadata=metadata, notes=(*found.notes, *notes))
 
     def _asked(
         self, groups: Sequence[list[_Named]]
@@ -229,9 +250,11 @@ class ModelMetadataSource:
                 failure = error
         if named.blob_path is not None:
             try:
-                return replace(
+                found = replace(
                     read_file(named.blob_path), digest=named.digest, blob_digest=named.blob_path.name[len("sha256-") :]
                 )
+                paths = [str(named.projector_path)] if named.projector_path is not None else []
+                return self._seeing(replace(found, name=named.name), paths)
             except GpudeskError as error:
                 failure = error
         return failure
@@ -282,18 +305,6 @@ def _saved_reply(path: Path) -> FoundModel:
     return FoundModel(clean(path.stem), metadata, parameters=settings)
 
 
-def _take(
-    each: _Named,
-    reduced: dict[str, Any],
-    found: dict[tuple[str, str], FoundModel],
-    failures: dict[tuple[str, str], GpudeskError],
-) -> None:
-    try:
-        found[each.digest, each.name] = _found(each.name, each.digest, reduced)
-    except GpudeskError as error:
-        failures[each.digest, each.name] = error
-
-
 def _found(name: str, digest: str | None, reduced: dict[str, Any]) -> FoundModel:
     """Make a planner's model of what `/api/show` told.
 
@@ -303,8 +314,7 @@ def _found(name: str, digest: str | None, reduced: dict[str, Any]) -> FoundModel
     from gpudesk.fit.from_show import metadata_from_show
 
     details = details_of(digest or "", reduced)
-    companions, notes = _companions(name, reduced)
-    drafts, adapters = companions["draft"], companions["adapter"]
+    drafts, adapters, notes = drafts_and_adapters(name, reduced)
     return FoundModel(
         name=name,
         metadata=metadata_from_show(reduced, name=name),
@@ -316,20 +326,6 @@ def _found(name: str, digest: str | None, reduced: dict[str, Any]) -> FoundModel
         draft=drafts[0] if drafts else None,
         notes=notes,
     )
-
-
-def _companions(name: str, reduced: dict[str, Any]) -> tuple[dict[str, list[ModelMetadata]], tuple[str, ...]]:
-    """Read the headers of adapters and draft models, whose tensors `/api/show` does not tell."""
-    found: dict[str, list[ModelMetadata]] = {"adapter": [], "draft": []}
-    notes = []
-    listed = as_object(reduced.get("files"))
-    for kind, models in found.items():
-        for path in as_list(listed.get(kind)):
-            try:
-                models.append(read_tensors(Path(path)))
-            except (GpudeskError, OSError, ValueError):
-                notes.append(f"{name} has a file ({kind}) that cannot be read here; what it takes is not counted")
-    return found, tuple(notes)
 
 
 def parameters(text: object) -> dict[str, int]:

@@ -12,6 +12,7 @@ import pytest
 
 from gpudesk.domain.model import InstalledModel
 from gpudesk.errors import FailureKind, GpudeskError, SourceError, UsageError
+from gpudesk.fit.metadata import Tensor
 from gpudesk.sources.model_metadata import (
     AT_ONCE,
     ModelMetadataSource,
@@ -21,6 +22,7 @@ from gpudesk.sources.model_metadata import (
     read_file,
 )
 from gpudesk.sources.ollama_client import Answer
+from tests.fit import headers
 from tests.fit.headers import LLAMA_KEYS, LLAMA_TENSORS, llama_file
 
 URL = "http://127.0.0.1:1"
@@ -174,6 +176,65 @@ def test_the_cache_is_asked_before_engine_and_disk(models: Path, tmp_path: Path)
     source(client, cache, models).find(["tiny:1b"])
     assert (client.asked, client.listed) == (["tiny:1b"], 0)
     assert source(Absent(), cache, models).find(["tiny:1b"])[0].parameters == {"num_ctx": 16384}
+
+
+PROJECTOR_TENSORS = [Tensor("v.patch_embd.weight", "F16", (64, 32)), Tensor("mm.0.weight", "F16", (32, 64))]
+PROJECTOR_KEYS = {
+    "general.architecture": "clip", "clip.vision.image_size": 336, "clip.vision.patch_size": 14,
+    "clip.vision.embedding_length": 32,
+}  # fmt: skip
+INFO_OF_PROJECTOR = {**PROJECTOR_KEYS, "general.parameter_count": 1_000_000}
+
+
+def add_projector(models: Path, *, written: bool = True) -> Path:
+    """Give the model in the folder a projector of its own, as llava has it."""
+    content = headers.header(PROJECTOR_KEYS, PROJECTOR_TENSORS) + bytes(headers.weights_bytes(PROJECTOR_TENSORS))
+    blob = sha256(content).hexdigest()
+    path = models / "blobs" / f"sha256-{blob}"
+    if written:
+        path.write_bytes(content)
+    manifest = models / "manifests/registry.ollama.ai/library/tiny/1b"
+    told = json.loads(manifest.read_text())
+    layer = {"mediaType": "application/vnd.ollama.image.projector", "digest": f"sha256:{blob}", "size": len(content)}
+    manifest.write_text(json.dumps({"layers": [*told["layers"], layer]}))
+    return path
+
+
+def seeing(path: Path, info: dict[str, object] | None = None) -> FakeClient:
+    modelfile = f"{SHOW['modelfile']}FROM {path}\n"
+    return FakeClient(names=("tiny:1b",), show=lambda name: {**SHOW, "modelfile": modelfile, "projector_info": info})
+
+
+@pytest.mark.parametrize("engine", [True, False])
+def test_a_projector_in_a_file_of_its_own_is_counted(models: Path, engine: bool) -> None:
+    path = add_projector(models)
+    client = seeing(path, INFO_OF_PROJECTOR) if engine else Absent()
+    (found,) = source(client, None, models).find(["tiny:1b"])
+    assert found.metadata.projector_tensors == tuple(PROJECTOR_TENSORS)
+    assert found.metadata.projector_bytes == path.stat().st_size
+    assert (found.metadata.vision_image_size, found.metadata.vision_patch_size) == (336, 14)
+    assert found.metadata.tensors == LLAMA_TENSORS
+    assert not any("projector" in note for note in (*found.notes, *found.metadata.notes))
+
+
+def test_a_projector_that_cannot_be_read_has_the_size_the_manifest_tells(models: Path) -> None:
+    path = add_projector(models, written=False)
+    (found,) = source(seeing(path, INFO_OF_PROJECTOR), None, models).find(["tiny:1b"])
+    size = json.loads((models / "manifests/registry.ollama.ai/library/tiny/1b").read_text())["layers"][-1]["size"]
+    assert found.metadata.projector_bytes == size
+    assert found.metadata.vision_image_size == 336
+
+
+def test_a_projector_elsewhere_is_counted_by_its_weights_or_named_as_missing(models: Path) -> None:
+    away = models / "elsewhere"
+    (rough,) = source(seeing(away, INFO_OF_PROJECTOR)).find(["tiny:1b"])
+    assert rough.metadata.projector_bytes == 2_000_000
+    assert "the projector is taken to be F16" in rough.metadata.notes
+    (unknown,) = source(seeing(away)).find(["tiny:1b"])
+    assert unknown.metadata.projector_bytes is None
+    assert unknown.notes == ("the projector of tiny:1b cannot be read here; what it takes is not counted",)
+    (wrong,) = source(seeing(models / "blobs")).find(["tiny:1b"])
+    assert wrong.notes == unknown.notes, "a folder is no projector"
 
 
 @pytest.mark.parametrize(
