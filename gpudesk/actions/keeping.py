@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from gpudesk.actions.leaving import going
 from gpudesk.actions.lookup import as_load, is_busy, is_embedding, is_pinned, loaded_as, loaded_now
+from gpudesk.actions.planned_steps import unpinned
 from gpudesk.actions.ports import Forecaster
 from gpudesk.actions.reach import Aim, reach
-from gpudesk.actions.steps import unpinned
 from gpudesk.actions.values import ActionId, Danger, Load, Preview, Refusal, Step, StepKind
 from gpudesk.actions.wishes import is_kept_so, kept, silent_engine
 from gpudesk.domain.desk import Desk, LoadedModel

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpudesk.actions.lookup import is_busy, is_pinned, loaded_now, runners
+from gpudesk.actions.planned_steps import leave, total_seconds
 from gpudesk.actions.room import by_cost
-from gpudesk.actions.steps import leave, total_seconds
 from gpudesk.actions.values import ActionId, Danger, Preview, Refusal, Step
 from gpudesk.actions.wishes import silent_engine
 from gpudesk.actions.wording import described, enumerated, shared, waiting

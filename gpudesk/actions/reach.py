@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import field
 
 from gpudesk.actions.lookup import is_pinned, loaded_now, runners
+from gpudesk.actions.planned_steps import leave, total_seconds
 from gpudesk.actions.ports import Forecast, Forecaster
 from gpudesk.actions.refusals import cannot_fit, cannot_tell, pins_beside, pins_in_the_way
 from gpudesk.actions.room import Room, is_good, room_for
-from gpudesk.actions.steps import leave, total_seconds
 from gpudesk.actions.values import ActionId, Danger, Load, Preview, Refusal, Step, StepKind
 from gpudesk.actions.wishes import Need, need_of, refusal_of, silent_engine
 from gpudesk.actions.wording import described, enumerated, shared, waiting

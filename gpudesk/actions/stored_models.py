@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpudesk.actions.lookup import engine_at, installed_as, loaded_as, loaded_now, pins_of, with_tag
-from gpudesk.actions.steps import leave, total_seconds
+from gpudesk.actions.planned_steps import leave, total_seconds
 from gpudesk.actions.values import ActionId, Danger, Load, Preview, Refusal, Step, StepKind
 from gpudesk.actions.wording import enumerated, refused, shared, waiting
 from gpudesk.domain.desk import Desk
