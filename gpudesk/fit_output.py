@@ -194,7 +194,8 @@ def verdict_words(plan: Plan) -> str:
             for each in plan.models
             if each.layers_on_gpu < each.layers_total
         ]
-        sentence += f"; {' and '.join(cpu)} run on the CPU" if cpu else ""
+        host = gibibytes(sum(each.host_bytes for each in plan.models if each.layers_on_gpu < each.layers_total))
+        sentence += f"; {' and '.join(cpu)} run on the CPU ({host})" if cpu else ""
     return sentence
 
 
@@ -206,7 +207,14 @@ def _verdict(plan: Plan, style: Style) -> list[str]:
         line = style.caution(words)
     else:
         line = style.alarm(words)
-    return [line, *(f"  {note}" for note in plan.notes)]
+    return [line, *(f"  {note}" for note in notes_beside(plan))]
+
+
+def notes_beside(plan: Plan) -> list[str]:
+    """Return the notes of a plan without what its verdict says already: which layers run on the CPU."""
+    said = [f"{each.name}: {each.layers_total - each.layers_on_gpu} of {each.layers_total} layers run on the CPU"
+            for each in plan.models] if plan.total_bytes else []  # fmt: skip
+    return [note for note in plan.notes if not any(note.startswith(words) for words in said)]
 
 
 def _cards(plan: Plan, style: Style) -> list[str]:
@@ -260,8 +268,15 @@ def _models(plan: Plan, style: Style) -> list[str]:
     lines = table(_COLUMNS, rows, style.width)
     notes = [f"  {each.name}: {note}" for each in plan.models for note in each.notes]
     if plan.longest_context is not None and plan.models:
-        notes.append(f"  longest context that fits for {plan.models[0].name}: {plan.longest_context}")
+        notes.append(f"  {longest_words(plan)}")
     return [style.heading(lines[0]), *lines[1:], *notes] if lines else notes
+
+
+def longest_words(plan: Plan) -> str:
+    """Say the longest context, and what ends it: `longest context that fits for qwen3:8b: 40960, as long …`."""
+    how = "that is only tight" if plan.longest_is_tight else "that fits"
+    trained = ", as long as it was trained for" if plan.longest_is_trained else ""
+    return f"longest context {how} for {plan.models[0].name}: {plan.longest_context}{trained}"
 
 
 def _server(plan: Plan, engine: str, style: Style) -> list[str]:
@@ -286,11 +301,11 @@ def _server(plan: Plan, engine: str, style: Style) -> list[str]:
         words.append(f"load {plan.models[0].name if plan.models else 'it'} with {', '.join(settings)}")
     sentence = f"{engine} will {'; '.join(words)}" if words else ""
     marked = style.caution(sentence) if server.would_evict or server.spills else sentence
-    notes = [_without_advice(note, plan.notes) for note in server.notes]
+    notes = [without_advice(note, plan.notes) for note in server.notes]
     return [*([marked] if sentence else []), *(f"  {note}" for note in notes)]
 
 
-def _without_advice(note: str, said: Sequence[str]) -> str:
+def without_advice(note: str, said: Sequence[str]) -> str:
     """Leave out the advice of a note where the verdict has given the same above."""
     rule, _, advice = note.rpartition("; set num_ctx")
     return rule if rule and any(each.endswith(f"; set num_ctx{advice}") for each in said) else note
@@ -307,12 +322,17 @@ def _alternatives(plan: Plan, style: Style) -> list[str]:
             each.verdict.value,
             gibibytes(each.total_bytes),
             gibibytes(each.free_bytes),
-            "" if each.seconds is None else duration(max(1.0, each.seconds)),
+            costs_words(each),
         )
         for each in plan.alternatives
     ]
     lines = table(columns, rows, style.width)
     return [style.heading(lines[0]), *lines[1:]]
+
+
+def costs_words(alternative: Alternative) -> str:
+    """Say what an alternative costs, to the nearest second: `11s`; nothing where it costs none."""
+    return "" if alternative.seconds is None else duration(max(1, round(alternative.seconds)))
 
 
 def suggestion_rows(rows: Sequence[Sequence[str]], columns: Sequence[Column], style: Style) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gpudesk.config_values import UnusableError, nearest
 from gpudesk.quantities import parse_bytes
+from gpudesk.text import clean
 
 CONTEXT_MOST = 1 << 24
 PARALLEL_MOST = 256
@@ -111,7 +112,8 @@ def roles_value(text: object) -> tuple[str, ...]:
         if word not in ROLES:
             close = nearest(word, ROLES)
             hint = f", perhaps {close}" if close else ""
-            raise UnusableError(f"a list of roles{hint}: {', '.join(ROLES)}")
+            unknown = f"{clean(word, 40)} is no role" if word else "a role is missing"
+            raise UnusableError(f"usable: {unknown}{hint}; the roles are {', '.join(ROLES)}")
     if len(words) > 6:
         raise UnusableError("at most six roles")
     return tuple(dict.fromkeys(words))

@@ -16,7 +16,16 @@ from gpudesk.fit.values import (
     ServerForecast,
     Verdict,
 )
-from gpudesk.fit_output import FIELDS, basis_words, document, plan_lines, verdict_words
+from gpudesk.fit_output import (
+    FIELDS,
+    basis_words,
+    costs_words,
+    document,
+    longest_words,
+    notes_beside,
+    plan_lines,
+    verdict_words,
+)
 from gpudesk.output import to_json
 from gpudesk.status_text import Style
 from tests.golden import check_golden
@@ -108,7 +117,7 @@ def test_the_verdict_comes_first_in_words_and_in_color_on_a_terminal(verdict: Ve
 
 
 def test_a_spill_says_how_many_layers() -> None:
-    assert verdict_words(spills()).endswith("; 11 of 63 layers run on the CPU")
+    assert verdict_words(spills()).endswith("; 11 of 63 layers run on the CPU (3.0 GiB)")
 
 
 def test_many_models_are_summed_up() -> None:
@@ -151,3 +160,28 @@ def test_a_plan_without_a_layer_on_the_cards_does_not_say_it_takes_nothing() -> 
     plan = replace(fits(), verdict=Verdict.DOES_NOT_FIT, total_bytes=0)
     said = verdict_words(replace(plan, models=plan.models[:1]))
     assert said == "does not fit: not one layer of qwen3:14b has room in 21.0 GiB available"
+
+
+def test_the_longest_context_says_what_ends_it() -> None:
+    plan = replace(fits(), longest_context=40960)
+    assert longest_words(plan) == f"longest context that fits for {plan.models[0].name}: 40960"
+    trained = longest_words(replace(plan, longest_is_trained=True))
+    assert trained.endswith(": 40960, as long as it was trained for")
+    assert longest_words(replace(plan, longest_is_tight=True)).startswith("longest context that is only tight for")
+
+
+def test_what_the_verdict_says_is_not_said_again() -> None:
+    plan = spills()
+    name = plan.models[0].name
+    repeated = replace(
+        plan, notes=(f"{name}: 11 of 63 layers run on the CPU, 3.0 GiB in host memory", "something else")
+    )
+    assert notes_beside(repeated) == ["something else"]
+    lines = plan_lines(repeated, Style(width=200), engine="Ollama 0.33.0")
+    assert sum("11 of 63 layers" in line for line in lines) == 1
+
+
+def test_a_swap_costs_whole_seconds_to_the_nearest() -> None:
+    swap = fits().alternatives[1]
+    for seconds, words in ((10.6, "11s"), (10.4, "10s"), (0.2, "1s"), (None, "")):
+        assert costs_words(replace(swap, seconds=seconds)) == words

@@ -129,5 +129,9 @@ def test_roles() -> None:
     assert roles_value("chat, Embed,chat") == ("chat", "embed")
     with pytest.raises(UnusableError, match="perhaps embed"):
         roles_value("chat,embd")
+    with pytest.raises(UnusableError, match="foo is no role; the roles are chat, code"):
+        roles_value("chat,foo")
+    with pytest.raises(UnusableError, match="a role is missing"):
+        roles_value("chat,")
     with pytest.raises(UnusableError):
         roles_value("")

@@ -49,11 +49,11 @@ def plan(
     planner = Planner(cards, profile, residents=residents, entries=entries, calibration=calibration, replaced=wanted)
     arranged = planner.arranged(wanted)
     server = planner.forecast(wanted)
-    longest = None
+    longest, tight = None, False
     if alternatives and wanted and cards:
         longest = longest_context(planner, wanted)
         if longest is None:
-            longest = longest_context(planner, wanted, verdict=Verdict.TIGHT)
+            longest, tight = longest_context(planner, wanted, verdict=Verdict.TIGHT), True
     found = alternatives_to(planner, wanted, arranged, server, installed) if alternatives and cards else ()
     return Plan(
         verdict=arranged.verdict,
@@ -63,6 +63,8 @@ def plan(
         server=server,
         alternatives=found,
         longest_context=longest,
+        longest_is_tight=tight and longest is not None,
+        longest_is_trained=longest is not None and longest == wanted[0].metadata.context_length_trained,
         notes=_notes(wanted, arranged, server, planner),
     )
 

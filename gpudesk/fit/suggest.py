@@ -16,7 +16,6 @@ from gpudesk.fit.roles import Candidate, Suitability, billions, context_for, sui
 from gpudesk.fit.server_rules import file_bytes
 from gpudesk.fit.values import CardBudget, EngineProfile, Resident, Verdict, Wanted
 from gpudesk.records import dataclass, replace
-from gpudesk.units import gibibytes
 
 SHORTLIST = 11
 """Models per role that are looked at closely."""
@@ -213,11 +212,10 @@ def _evicted(wanted: Sequence[Wanted], planner: Planner) -> tuple[str, ...]:
 
 def _reasons(by_name: dict[str, list[str]], arranged: Arranged, evicted: Sequence[str]) -> tuple[str, ...]:
     reasons = [f"{name} does {' and '.join(roles)}" for name, roles in by_name.items() if len(roles) > 1]
-    free = arranged.free_bytes
     if arranged.verdict is Verdict.FITS:
-        reasons.append(f"{gibibytes(arranged.total_bytes)} together, {gibibytes(free)} stay free")
+        reasons.append("all together with room to spare")
     elif arranged.verdict is Verdict.TIGHT:
-        reasons.append(f"{gibibytes(arranged.total_bytes)} together: nothing to spare, {gibibytes(free)} stay free")
+        reasons.append("all together, but with nothing to spare")
     else:
         reasons.append("does not go on the cards together")
     if evicted:

@@ -43,6 +43,8 @@ class LoadOptions:
     layers_on_gpu: int | None = None
     """`-ngl`; None = as many as fit."""
     draft: ModelMetadata | None = None
+    drafted_tokens: int | None = None
+    """Tokens drafted ahead (`draft_num_predict`, `--spec-draft-n-max`); 0: no drafting."""
     lora: tuple[tuple[Tensor, ...], ...] = ()
     """Tensors of each adapter."""
     swa_full: bool = False
@@ -224,3 +226,7 @@ class Plan:
     longest_context: int | None = None
     """Longest context the first model could have with all others as planned."""
     notes: tuple[str, ...] = ()
+    longest_is_tight: bool = False
+    """With none it fits well: the longest context is that of a tight plan."""
+    longest_is_trained: bool = False
+    """There would be room for more; it was not trained for a longer one."""

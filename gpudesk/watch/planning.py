@@ -111,6 +111,8 @@ class Handover:
     leaving: tuple[str, ...]
     """Loaded models to be unloaded."""
     ground: Ground
+    needs_restart: bool = False
+    """The engine has to be started with other settings first, which unloads everything."""
 
 
 class PlanDoor(Protocol):

@@ -115,7 +115,7 @@ def test_context_slots_and_kv_type_follow_their_keys() -> None:
             ):
                 await press(shown, *keys)
                 assert getattr(planner.questions[-1][0].options, name) == expected, keys
-            assert "reloads" in shown.text()
+            assert "restart" in shown.text()
             for _ in range(6):
                 await press(shown, "backspace")
             await press(shown, "backspace")

@@ -95,7 +95,7 @@ def test_choices_survive_a_new_desk_and_a_model_loaded_meanwhile_is_chosen() -> 
 
 def test_what_a_plan_means_for_a_model_is_said() -> None:
     choices, _, _, _ = everyday("gemma3:4b")
-    choices = changed(choices, CHAT.name, settings=Settings(context_length=32768))
+    choices = changed(choices, CHAT.name, settings=replace(choices[0].settings, context_length=32768))
     choices = changed(choices, CODER.name, chosen=False)
     by_name = {each.name: each.change for each in choices}
     assert by_name[CHAT.name] is Change.RELOADS
@@ -104,6 +104,24 @@ def test_what_a_plan_means_for_a_model_is_said() -> None:
     assert by_name["gemma3:4b"] is Change.COMES
     assert by_name["phi4:14b"] is Change.NONE
     assert leaving(choices) == (CODER.name,)
+
+
+def test_only_a_restart_of_ollama_changes_slots_and_cache() -> None:
+    choices, _, _, _ = everyday()
+    for settings in ({"parallel": 4}, {"kv_cache_type": "q4_0"}, {"parallel": 4, "context_length": 32768}):
+        wanted = changed(choices, CHAT.name, settings=replace(choices[0].settings, **settings))
+        assert wanted[0].change is Change.RESTART, settings
+
+
+def test_a_context_beyond_the_trained_one_is_no_reason_to_reload() -> None:
+    choices, _, _, _ = everyday()
+    trained = choices[0].context_trained
+    assert choices[0].loaded is not None
+    assert trained is not None
+    full = replace(choices[0], loaded=replace(choices[0].loaded, context_length=trained))
+    beyond = replace(full, settings=replace(full.settings, context_length=trained * 2))
+    assert beyond.change is Change.STAYS
+    assert replace(full, settings=replace(full.settings, context_length=trained // 2)).change is Change.RELOADS
 
 
 def test_on_a_card_that_is_not_here_nothing_stays_or_goes() -> None:
@@ -311,7 +329,7 @@ def test_a_plan_without_a_door_is_text_that_can_be_followed() -> None:
     shown = text(handover_lines(Purpose.MAKE_IT_SO, handover, 100))
     assert f"unload {CODER.name}" in shown
     assert f"keep {CHAT.name} with num_ctx 16384, 2 slots, KV q8_0" in shown
-    assert f"load again {EMBED.name} with num_ctx 1024" in shown
+    assert f"reload {EMBED.name} with num_ctx 1024" in shown
     assert "load gemma3:4b with num_ctx 4096, 1 slot, KV f16" in shown
     assert command_words(handover) == (f"gpudesk fit {CHAT.name}@16384 {EMBED.name}@1024 gemma3:4b@4096")
     assert "Nearly the same in a shell" in shown
@@ -319,6 +337,9 @@ def test_a_plan_without_a_door_is_text_that_can_be_followed() -> None:
     assert command_words(alone) == f"gpudesk fit {CHAT.name}@16384 --parallel 2 --kv q8_0"
     assert "\nThe same in a shell" in text(handover_lines(Purpose.MAKE_IT_SO, alone, 100))
     assert "working sets" in text(handover_lines(Purpose.SAVE, handover, 100))
+    anew = text(handover_lines(Purpose.MAKE_IT_SO, replace(alone, needs_restart=True), 100))
+    assert "start Ollama 0.33.0 again with OLLAMA_NUM_PARALLEL=2 and OLLAMA_KV_CACHE_TYPE=q8_0" in anew
+    assert f"· load {CHAT.name}" in anew
 
 
 def test_keys_of_the_planner_are_free_of_conflicts_and_reach_every_alternative() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gpudesk.errors import GpudeskError
 from gpudesk.ui.marks import assign_marks
 from gpudesk.ui.planner import choices as rules
-from gpudesk.ui.planner.choices import Choice
+from gpudesk.ui.planner.choices import Change, Choice
 from gpudesk.ui.planner.headers import Headers
 from gpudesk.ui.planner.thinking import Answer, Thinking
 from gpudesk.watch.planning import Ground, Handover
@@ -75,7 +75,8 @@ class Board:
         if self.plan is None:
             return None
         wanted = tuple(each.wanted for each in rules.chosen(self.choices))
-        return Handover(self.plan, wanted, self.leaving, self.ground)
+        restart = any(each.change is Change.RESTART for each in self.choices)
+        return Handover(self.plan, wanted, self.leaving, self.ground, restart)
 
     def named(self, name: str) -> Choice | None:
         """Return a choice."""

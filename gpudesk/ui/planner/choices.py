@@ -33,6 +33,8 @@ class Change(Enum):
     COMES = "comes"
     GOES = "goes"
     RELOADS = "reloads"
+    RESTART = "restart"
+    """The engine has to be started with other settings, which no request can change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +108,19 @@ class Choice:
             return Change.GOES if loaded is not None else Change.NONE
         if loaded is None:
             return Change.COMES
-        return Change.RELOADS if _differs(self.options, loaded) else Change.STAYS
+        if _differs((self.options.parallel, loaded.parallel), (_kv_words(self.options), loaded.kv_cache_type)):
+            return Change.RESTART
+        # What the engine would give it: a context above the trained one is clamped, one that is left open filled in.
+        context = self.options.context_length
+        if context is None:
+            context = self.estimate.context_length if self.estimate is not None else None
+        elif self.context_trained is not None:
+            context = min(context, self.context_trained)
+        return Change.RELOADS if _differs((context, loaded.context_length)) else Change.STAYS
 
 
-def _differs(options: LoadOptions, loaded: LoadedModel) -> bool:
-    """Tell whether a loaded model would have to be loaded again; what is not known of it does not count."""
-    pairs = (
-        (options.context_length, loaded.context_length),
-        (options.parallel, loaded.parallel),
-        (_kv_words(options), loaded.kv_cache_type),
-    )
+def _differs(*pairs: tuple[object, object]) -> bool:
+    """Tell whether a loaded model is to be otherwise than it is now; what is not known does not count."""
     return any(wanted is not None and now is not None and wanted != now for wanted, now in pairs)
 
 

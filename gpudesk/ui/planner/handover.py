@@ -64,6 +64,13 @@ def shell_heading(handover: Handover) -> str:
     return "The same in a shell"
 
 
+def engine_settings(handover: Handover) -> list[str]:
+    """Return the variables of Ollama by which the plan comes true; no request can change them."""
+    slots, kv_types = _slots(handover), _kv_types(handover)
+    settings = [f"OLLAMA_NUM_PARALLEL={max(slots)}"] if slots else []
+    return [*settings, *(f"OLLAMA_KV_CACHE_TYPE={kind}" for kind in sorted(kv_types)[:1])]
+
+
 def handover_lines(purpose: Purpose, handover: Handover, width: int) -> list[Line]:
     """Return the steps a plan comes to, then the plan in figures."""
     from gpudesk.fit_output import plan_lines
@@ -76,13 +83,16 @@ def handover_lines(purpose: Purpose, handover: Handover, width: int) -> list[Lin
     lines += [(), heading("Steps")]
     steps = [f"unload {name}" for name in handover.leaving]
     resident = {each.name: each for each in handover.ground.residents}
+    if handover.needs_restart:
+        steps.append(f"start {handover.ground.engine} again with {' and '.join(engine_settings(handover))}")
+        resident = {}
     for one, made in zip(handover.wanted, handover.plan.models, strict=True):
         layers = f", {made.layers_on_gpu} of {made.layers_total} layers on the card" if (
             made.layers_on_gpu < made.layers_total) else ""  # fmt: skip
         slots = f"{made.parallel} slot{'' if made.parallel == 1 else 's'}"
         there = resident.get(one.name)
         same = there is not None and there.context_length in (None, made.context_length)
-        verb = "load" if there is None else "keep" if same else "load again"
+        verb = "load" if there is None else "keep" if same else "reload"
         steps.append(f"{verb} {one.name} with num_ctx {made.context_length}, {slots}, KV {kv_type_words(one)}{layers}")
     lines += paragraphs(steps, width)
     lines += [(), heading(shell_heading(handover))]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpudesk.fit.values import Verdict
+from gpudesk.fit_output import costs_words, longest_words, notes_beside, without_advice
 from gpudesk.ui.cells import Line, Span, cells, clip_line, fit, fit_line, wrap
 from gpudesk.ui.detail_lines import heading, paragraphs
 from gpudesk.ui.planner.view_bars import SIGNS
@@ -23,6 +24,8 @@ ALTERNATIVES = 9
 """As many as there are digits."""
 DIFFERS = "it would fit, but"
 """How the plan's notes begin that set the engine's answer against the physical one."""
+STAYS = "stays as it is"
+"""How the forecast's notes end about models that nothing happens to."""
 _NAME = 26
 _FIGURE = 8
 _PARTS = (
@@ -126,7 +129,7 @@ def answer_lines(
     lines += [(), (Span("… looking for alternatives", "dim"),)] if partial else _alternatives(plan, width)
     lines += parts_lines(plan, width, selected)
     lines += _server_details(plan, ground, width)
-    others = [note for note in plan.notes if not note.startswith(DIFFERS)]
+    others = [note for note in notes_beside(plan) if not note.startswith(DIFFERS)]
     notes = [*ground.notes, *others, *settings_notes(choices, ground)]
     if notes:
         lines += [(), heading("Notes")]
@@ -180,7 +183,9 @@ def _server_details(plan: Plan, ground: Ground, width: int) -> list[Line]:
     lines: list[Line] = [(), heading(f"{ground.engine} by itself")]
     if settings:
         lines += paragraphs([f"loads {plan.models[0].name} with {', '.join(settings)}"], width, role="dim")
-    return lines + paragraphs(server.notes, width)
+    # The list says of each model whether it stays; the first lines, whom Ollama evicts and what would avoid it.
+    notes = [without_advice(note, plan.notes) for note in server.notes if not note.endswith(STAYS)]
+    return lines + paragraphs(notes, width)
 
 
 def _alternatives(plan: Plan, width: int) -> list[Line]:
@@ -200,7 +205,7 @@ def _alternative(number: int, each: Alternative, width: int, figures: int) -> Li
     action = f"screen.alternative({number})"
     sign, role = SIGNS[each.verdict]
     total, left = gibibytes(each.total_bytes, unit=False), gibibytes(each.free_bytes, unit=False)
-    costs = f", {duration(max(1.0, each.seconds))}" if each.seconds is not None else ""
+    costs = f", {costs_words(each)}" if each.seconds is not None else ""
     tail = f"{total} GiB, {left} left{costs}" if figures > 20 else f"{total}, {left} left"
     verdict = f"{sign} {each.verdict.value:<13}"
     room = max(8, width - 2 - cells(verdict) - 1 - figures)
@@ -218,8 +223,7 @@ def _alternative(number: int, each: Alternative, width: int, figures: int) -> Li
 def _longest(plan: Plan, width: int) -> list[Line]:
     if plan.longest_context is None:
         return []
-    words = f"longest context that still fits for {plan.models[0].name}: {plan.longest_context} tokens"
-    return paragraphs([words], width, mark="→")
+    return paragraphs([longest_words(plan)], width, mark="→")
 
 
 def parts_lines(plan: Plan, width: int, selected: str | None) -> list[Line]:
@@ -273,16 +277,17 @@ def _parts_text(each: Estimate, titles: Sequence[str], width: int) -> list[Line]
 
 
 def settings_notes(choices: Sequence[Choice], ground: Ground) -> list[str]:
-    """Say what Ollama sets for all its models alike and the plan sets apart."""
+    """Say what the plan sets apart and Ollama cannot: it has one setting for all models."""
     if ground.profile.kind != "ollama":
         return []
     wanted = [choice for choice in choices if choice.chosen]
     notes = []
     kinds = {choice.settings.kv_cache_type or ground.profile.kv_cache_type for choice in wanted}
-    if len(kinds) > 1 or (kinds and kinds != {ground.profile.kv_cache_type}):
-        told = "one for all models" if len(kinds) > 1 else f"{next(iter(kinds))} for all models"
-        notes.append(f"Ollama has one KV type: OLLAMA_KV_CACHE_TYPE, {told}")
+    if len(kinds) > 1:
+        told = ", ".join(sorted(kinds))
+        notes.append(f"the plan has {told}, but Ollama has one KV type for all models (OLLAMA_KV_CACHE_TYPE)")
     slots = {choice.settings.parallel for choice in wanted if choice.settings.parallel is not None}
-    if slots - {ground.profile.parallel}:
-        notes.append("Ollama has one number of slots: OLLAMA_NUM_PARALLEL")
+    if len(slots) > 1:
+        told = ", ".join(str(count) for count in sorted(slots))
+        notes.append(f"the plan has {told} slots, but Ollama has one number for all models (OLLAMA_NUM_PARALLEL)")
     return notes

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _DASH: Line = (Span(UNKNOWN, "faint"),)
 _CHANGE_ROLES = {
     Change.NONE: "faint", Change.STAYS: "good", Change.COMES: "accent", Change.GOES: "warn", Change.RELOADS: "warn",
+    Change.RESTART: "warn",
 }  # fmt: skip
 
 
@@ -129,7 +130,7 @@ CHOICES: Table[Choice] = Table(
         Column("slots", "SLOTS", 5, _slots_cell, right=True, rank=2, help="Requests served at once"),
         Column("kv", "KV", 6, _kv_cell, rank=1, help="Number format of the context's cache"),
         Column("change", "PLAN", 7, _change_cell, order=lambda choice, _: choice.change.value,
-               help="Whether it stays, comes, goes, or is loaded again with other options"),
+               help="It stays, comes, goes, reloads with another context, or needs a restart of the engine"),
     ),
 )  # fmt: skip
 
