@@ -13,6 +13,7 @@ from gpudesk.fit.server_rules import file_bytes
 from gpudesk.fit.speed import reads_of, slowdown
 from gpudesk.fit.swap_cost import swap_seconds
 from gpudesk.fit.values import Alternative, Estimate, ServerForecast, Verdict, Wanted
+from gpudesk.fit.variants import other_size, same_model
 from gpudesk.records import dataclass, replace
 
 SMALLER_MODELS = 3
@@ -197,19 +198,6 @@ def _less_context(planner: Planner, wanted: Sequence[Wanted], arranged: Arranged
             )
 
 
-def family_of(wanted: Wanted) -> str:
-    """Return what a model and its other sizes have in common: `qwen3` of `qwen3:14b` and `alice/qwen3:8b`."""
-    return wanted.name.rpartition("/")[2].partition(":")[0].lower()
-
-
-def same_model(one: Wanted, other: Wanted) -> bool:
-    """Tell whether two files are one model in different quantizations."""
-    a, b = one.metadata, other.metadata
-    return (a.architecture, a.layer_count, a.embedding_length, a.vocabulary_size) == (
-        b.architecture, b.layer_count, b.embedding_length, b.vocabulary_size,
-    )  # fmt: skip
-
-
 def _smaller_model(wanted: Sequence[Wanted], installed: Sequence[Wanted]) -> Iterator[_Candidate]:
     """Offer smaller files of the same model or family, the largest first, in place of the largest wanted ones."""
     names = {one.name for one in wanted}
@@ -218,12 +206,11 @@ def _smaller_model(wanted: Sequence[Wanted], installed: Sequence[Wanted]) -> Ite
     for position in order:
         one = wanted[position]
         size = file_bytes(one.metadata)
-        family = family_of(one)
         smaller = [
             other
             for other in installed
             if other.name not in names
-            and (same_model(one, other) or family_of(other) == family)
+            and (same_model(one, other) or other_size(one, other))
             and size // 5 < file_bytes(other.metadata) < size * 97 // 100
         ]
         smaller.sort(key=lambda other: (not same_model(one, other), -file_bytes(other.metadata)))
