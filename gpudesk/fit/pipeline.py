@@ -11,15 +11,13 @@ from enum import StrEnum
 
 from gpudesk.errors import UsageError
 from gpudesk.fit.budget import BudgetFile, CardEntry, Entry
+from gpudesk.fit.filling import margin_of
 from gpudesk.fit.simple import FACTOR, SimpleModel, SimplePlan, file_size, simple_plan
 from gpudesk.fit.values import CardBudget, Estimate, FreeEntry, Verdict
 from gpudesk.fit.vllm import ABOVE_SHARE_BYTES, VllmInstance, VllmShare, plan_instances, share_bytes, weights_bytes
 from gpudesk.records import dataclass
 
 GIGABYTE = 10**9
-MARGIN_BYTES = 512 << 20
-MARGIN_PERCENT = 3
-"""Below the larger of the two, a card that fits is called tight: buffers of other programs come and go."""
 
 _UNIFIED_SMALL_BYTES = 36 * 10**9
 _ORDER = (Verdict.FITS, Verdict.TIGHT, Verdict.SPILLS, Verdict.DOES_NOT_FIT)
@@ -281,12 +279,11 @@ def _total(card: CardBudget, rows: Sequence[BudgetRow]) -> CardTotal:
 
 
 def verdict_of(card: CardBudget, needed_bytes: int) -> Verdict:
-    """Judge one number against one card: whole programs do not spill."""
-    margin = max(MARGIN_BYTES, card.memory_total_bytes * MARGIN_PERCENT // 100)
+    """Judge one number against one card: whole programs do not spill; buffers of others come and go."""
     left = card.available_bytes - needed_bytes
     if left < 0:
         return Verdict.DOES_NOT_FIT
-    return Verdict.FITS if left >= margin else Verdict.TIGHT
+    return Verdict.FITS if left >= margin_of(card) else Verdict.TIGHT
 
 
 def _card_notes(total: CardTotal) -> tuple[str, ...]:
