@@ -20,6 +20,7 @@ from gpudesk.fit.metadata import ModelMetadata
 from gpudesk.fit.overhead import overhead
 from gpudesk.fit.placement import Burden, Placement, card_groups, margin_bytes, place
 from gpudesk.fit.server_rules import automatic_batch, predicted_bytes, served, version_key
+from gpudesk.fit.speculation import drafted_tokens, loads_prediction, prediction_cache_bytes
 from gpudesk.fit.values import CardBudget, EngineProfile, Estimate, LoadOptions, Parts, Wanted
 from gpudesk.fit.weights import WeightLayout, adapter_bytes, weights
 from gpudesk.records import dataclass, replace
@@ -102,7 +103,11 @@ def estimate(
         calibration: measured points that correct overhead and compute.
     """
     prepared = prepare(wanted.metadata)
-    load = resolve(prepared, wanted.options, profile, cards)
+    drafted = drafted_tokens(wanted.metadata, wanted.options, profile)
+    options = wanted.options
+    if drafted != (options.drafted_tokens or 0):
+        options = replace(options, drafted_tokens=drafted)
+    load = resolve(prepared, options, profile, cards)
     cache = _cache(prepared, load, profile)
     compute = _compute(prepared, cache, load, profile)
     overheads = tuple(overhead(profile, card) for card in cards)
@@ -195,6 +200,7 @@ def _cache(prepared: Prepared, load: Load, profile: EngineProfile) -> KvLayout:
     key = (
         id(prepared), load.context_length, load.parallel, load.batch_size, load.flash_attention, profile.era,
         options.kv_cache_type_k, options.kv_cache_type_v, options.unified_kv, options.swa_full, options.draft is None,
+        options.drafted_tokens,
     )  # fmt: skip
     found = _caches.get(key)
     if found is None:
@@ -214,7 +220,7 @@ def _compute(prepared: Prepared, cache: KvLayout, load: Load, profile: EnginePro
     key = (
         id(prepared), load.batch_size, load.context_length, load.outputs, load.flash_attention, load.parallel,
         kept.kv_cache_type_k, kept.kv_cache_type_v, kept.unified_kv, profile.backend, cache.cells, cache.sliding_cells,
-        several,
+        several, kept.drafted_tokens,
     )  # fmt: skip
     found = _computed.get(key)
     if found is None:
@@ -226,6 +232,7 @@ def _compute(prepared: Prepared, cache: KvLayout, load: Load, profile: EnginePro
             kv_cache_type_v=kept.kv_cache_type_v,
             streams=1 if kept.unified_kv else load.parallel,
             backend=profile.backend,
+            sequences=load.parallel * (1 + (kept.drafted_tokens or 0)),
         )
         found = compute_bytes(prepared.metadata, prepared.rules, cache, options)
         if several:
@@ -245,13 +252,17 @@ def _burden(
     overheads: tuple[int, ...],
 ) -> Burden:
     layout = prepared.weights
+    layers = layout.layers
+    if layout.prediction_bytes and loads_prediction(prepared.metadata, profile, load.options.drafted_tokens or 0):
+        # They lie with the last layer.
+        layers = (*layers[:-1], layers[-1] + layout.prediction_bytes)
     return Burden(
-        layers=layout.layers,
+        layers=layers,
         output_bytes=layout.output_bytes,
         kv=cache.layers,
         compute_bytes=compute,
         overhead_bytes=overheads,
-        first_card=_beside(prepared, load, profile),
+        first_card=_beside(prepared, load, profile, cache, compute),
         host_bytes=layout.host_bytes,
         experts=layout.experts,
         # Matrices of layers on the host are copied to the card for every batch, the largest of a layer at a time
@@ -260,14 +271,25 @@ def _burden(
     )
 
 
-def _beside(prepared: Prepared, load: Load, profile: EngineProfile) -> Parts:
-    """Return what lies whole on the first used card: projector, adapters, draft model."""
+def _beside(prepared: Prepared, load: Load, profile: EngineProfile, cache: KvLayout, compute: int) -> Parts:
+    """Return what lies whole on the first used card: projector, adapters, draft model or what own drafts take."""
     seeing = projector.projector(prepared.metadata, profile.era, prepared.projector_bytes)
     adapters = adapter_bytes(load.options.lora)
     if load.options.draft is None:
-        return Parts(weights_bytes=adapters, projector_bytes=seeing)
+        if not (load.options.drafted_tokens and prepared.metadata.prediction_layers):
+            return Parts(weights_bytes=adapters, projector_bytes=seeing)
+        streams = 1 if load.options.unified_kv else load.parallel
+        return Parts(
+            weights_bytes=adapters,
+            kv_cache_bytes=prediction_cache_bytes(prepared.metadata, cache, streams),
+            # A second graph of one layer, reserved at the same batch: as large where layers decide the size.
+            compute_bytes=compute,
+            projector_bytes=seeing,
+        )
     draft = prepare(load.options.draft)
-    options = replace(load.options, draft=None, lora=(), context_length=load.context_length, parallel=load.parallel)
+    options = replace(
+        load.options, draft=None, drafted_tokens=0, lora=(), context_length=load.context_length, parallel=load.parallel
+    )
     # The draft model has the target's context, slots and batch (llama.cpp common/speculative.cpp).
     same = replace(load, options=options)
     cache = _cache(draft, same, profile)

@@ -13,6 +13,7 @@ from gpudesk.fit.gguf_values import HeaderError, SkippedArray
 from gpudesk.fit.key_values import Keys
 from gpudesk.fit.metadata import ModelMetadata, Tensor
 from gpudesk.fit.tensor_sizes import tensor_bytes
+from gpudesk.fit.weights import PREDICTION_PREFIX
 from gpudesk.text import clean
 
 if TYPE_CHECKING:
@@ -139,6 +140,8 @@ def _layer_count(keys: Keys, tensors: Mapping[str, Tensor]) -> tuple[int, int]:
     if prediction >= total:
         raise HeaderError(keys.full("nextn_predict_layers"), f"{prediction} of {total} layers")
     layers = total - prediction
+    if any(name.startswith(PREDICTION_PREFIX) for name in tensors):
+        return layers, max(1, prediction)
     return layers, prediction if not listed or listed > layers else 0
 
 

@@ -23,8 +23,9 @@ GPT_OSS_MEMORY = 4096
 """Tokens Ollama's engine keeps in sliding layers of gpt-oss, more than its window of 128."""
 STATE_CHECKPOINTS = 24
 """Copies of the recurrent state Ollama's own engine keeps to be able to go back (kvcache/recurrent.go)."""
-DRAFTED_TOKENS = 3
-"""Tokens drafted ahead by default; a recurrent state is kept for each (common/common.h `n_max`)."""
+DRAFTED_TOKENS = 4
+"""Tokens drafted ahead where options do not tell; a recurrent state is kept for each (common/common.h
+`need_n_rs_seq`). Ollama's default, which is one more than llama.cpp's."""
 RWKV_HEAD = 64
 
 
@@ -162,6 +163,8 @@ def _states(shape: ArchitectureRules, options: LoadOptions, era: Era) -> int:
         return 1
     if era is not Era.LLAMA_SERVER and shape.ollama_engine and shape.recurrence is Recurrence.MAMBA:
         return 1 + STATE_CHECKPOINTS
+    if options.drafted_tokens is not None:
+        return 1 + options.drafted_tokens
     return 1 + DRAFTED_TOKENS if options.draft is not None else 1
 
 

@@ -16,6 +16,8 @@ from gpudesk.records import dataclass
 
 INPUT_TENSORS = frozenset(["token_embd", "token_embd_norm", "token_types", "position_embd", "per_layer_token_embd"])
 """First part of the name of what llama.cpp's input layer loads (`LLM_TENSOR_LAYER_INPUT`)."""
+PREDICTION_PREFIX = "mtp."
+"""Of tensors that draft further tokens in files that Ollama made; llama.cpp has them in blocks after the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class WeightLayout:
     """Of `host_bytes`, the token embedding."""
     experts: tuple[int, ...]
     """Of `layers`, what is in expert tensors."""
+    prediction_bytes: int = 0
+    """Blocks that draft further tokens: beside `layers`, loaded only when they are used."""
     known: bool = True
     """False when only the size of the file was known."""
 
@@ -48,7 +52,7 @@ def weights(metadata: ModelMetadata) -> WeightLayout:
     count = metadata.layer_count
     layers = [0] * count
     experts = [0] * count
-    output = host = embedding = 0
+    output = host = embedding = prediction = 0
     has_output = False
     sizes: dict[tuple[str, tuple[int, ...]], int] = {}
     for tensor in metadata.tensors:
@@ -58,11 +62,15 @@ def weights(metadata: ModelMetadata) -> WeightLayout:
             size = sizes[alike] = tensor_bytes(tensor)
         layer = _layer(tensor.name)
         if layer is not None:
-            # Blocks after the last are for predicting several tokens; they lie with the last layer.
-            at = min(layer, count - 1)
-            layers[at] += size
+            if layer >= count:
+                prediction += size
+                continue
+            layers[layer] += size
             if "_exps." in tensor.name:
-                experts[at] += size
+                experts[layer] += size
+            continue
+        if tensor.name.startswith(PREDICTION_PREFIX):
+            prediction += size
             continue
         stem = tensor.name.partition(".")[0]
         if stem in INPUT_TENSORS:
@@ -74,7 +82,7 @@ def weights(metadata: ModelMetadata) -> WeightLayout:
         output += size
     if not has_output and canonical(metadata.architecture) not in ENCODERS:
         output += embedding
-    return WeightLayout(tuple(layers), output, host, embedding, tuple(experts))
+    return WeightLayout(tuple(layers), output, host, embedding, tuple(experts), prediction)
 
 
 def _layer(name: str) -> int | None:

@@ -8,6 +8,7 @@ four layers and up, vocabulary 1024, no weights read.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -60,10 +61,13 @@ HEADERS: dict[str, Callable[[], r.Header]] = {
                                        count=256, used=8, shared=512, vocabulary=1024, kind=_kind),
     "qwen3next": lambda: r.qwen35(layers=8, embedding=2048, heads=16, heads_kv=2, width=512, inner=4096, count=512,
                                   used=10, shared=512, vocabulary=1024, kind=_kind, architecture="qwen3next"),
-    **{name: lambda name=name: SHAPES[name] for name in (
+}  # fmt: skip
+HEADERS |= {
+    name: partial(SHAPES.__getitem__, name)
+    for name in (
         "falcon-h1", "deepseek2 with latent attention", "deepseek2 of an old file", "phi3 with fused projections",
         "lfm2 with short convolutions", "mamba", "granitehybrid", "nemotron_h",
-    )},
+    )
 }  # fmt: skip
 LAID_OUT: dict[str, tuple[float, float, float, float]] = {
     "qwen3": (416.04, 104.01, 128.01, 300.01),

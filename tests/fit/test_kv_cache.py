@@ -185,7 +185,11 @@ def test_qwen3_coder_next_at_long_context() -> None:
 def test_drafting_keeps_a_state_for_each_drafted_token() -> None:
     metadata = report.HEADERS["Qwen3.8-27B"]().metadata()
     drafted = kv_cache(metadata, LoadOptions(draft=metadata), 8192, 1, E3)
-    assert drafted.recurrent_bytes == 4 * layout(metadata, 8192).recurrent_bytes
+    assert drafted.recurrent_bytes == 5 * layout(metadata, 8192).recurrent_bytes
+    # llama.cpp prints 1795 MiB for four slots and two drafted tokens
+    told = kv_cache(metadata, LoadOptions(drafted_tokens=2), 8192, 4, E3)
+    assert told.recurrent_bytes // MEBIBYTE == 1795
+    assert kv_cache(metadata, LoadOptions(draft=metadata, drafted_tokens=0), 8192, 1, E3) == layout(metadata, 8192)
 
 
 def test_a_pure_mamba_has_no_cells() -> None:

@@ -63,14 +63,14 @@ def replace_size(tensor: Tensor) -> int:
     return adapter_bytes([[tensor]])
 
 
-def test_blocks_for_prediction_lie_with_the_last_layer() -> None:
+def test_blocks_for_prediction_are_apart_from_the_layers() -> None:
     header = report.HEADERS["Qwen3.5-2B"]()
     plain = weights(header.metadata())
-    extra = Tensor("blk.24.nextn.eh_proj.weight", "F16", (4096, 2048))
-    more = weights(replace(header.metadata(), tensors=(*header.tensors, extra)))
-    assert len(more.layers) == 24
-    assert more.layers[-1] - plain.layers[-1] == 4096 * 2048 * 2
-    assert more.layers[:-1] == plain.layers[:-1]
+    for name in ("blk.24.nextn.eh_proj.weight", "mtp.fc.weight"):
+        extra = Tensor(name, "F16", (4096, 2048))
+        more = weights(replace(header.metadata(), tensors=(*header.tensors, extra)))
+        assert more.prediction_bytes == 4096 * 2048 * 2
+        assert replace(more, prediction_bytes=0) == plain
 
 
 def test_without_tensors_the_file_size_stands_for_the_weights() -> None:
