@@ -71,8 +71,7 @@ class ActionForecaster:
         except Exception as error:  # noqa: BLE001 - a wrong formula must not take an action or the screen down with it
             note = f"this cannot be planned: {type(error).__name__}: {error}"
             return Forecast(available_bytes=room, expected_seconds=seconds, notes=(note,))
-        own = [each for each in here.residents if each.name in {one.name for one in wanted}]
-        return _forecast(plan, wanted, here, room + sum(each.memory_bytes for each in own), seconds)
+        return _forecast(plan, wanted, here, seconds)
 
     def prepare(self, desk: Desk, loads: Sequence[Load], timeout_seconds: float) -> bool:
         """Wait until the headers of these models are known; for commands, which have one preview only.
@@ -181,10 +180,14 @@ def _seconds(desk: Desk, loads: Sequence[Load]) -> float | None:
     return total
 
 
-def _forecast(plan: Plan, wanted: Sequence[Wanted], ground: Ground, room: int, seconds: float | None) -> Forecast:
+def _forecast(plan: Plan, wanted: Sequence[Wanted], ground: Ground, seconds: float | None) -> Forecast:
     """Say what a plan means for an action: what the engine will do counts, not only what would be possible."""
+    from gpudesk.fit.server_scheduler import is_same
     from gpudesk.fit.values import Verdict
 
+    same = [(one, each) for one in wanted for each in ground.residents if is_same(each, one)]
+    own = {each.name: each.memory_bytes for _, each in same}
+    room = sum(card.available_bytes for card in ground.cards) + sum(own.values())
     verdict, short = plan.verdict, None
     sizes = [made.parts.total_bytes for made in plan.models]
     if verdict in (Verdict.SPILLS, Verdict.DOES_NOT_FIT):
@@ -200,6 +203,7 @@ def _forecast(plan: Plan, wanted: Sequence[Wanted], ground: Ground, room: int, s
         would_evict=plan.server.would_evict,
         short_bytes=short,
         expected_seconds=seconds,
+        same_weights=tuple((one.name, each.name) for one, each in same if each.name != one.name),
         context_length=plan.models[0].context_length if plan.models else None,
         notes=tuple(dict.fromkeys((*plan.notes, *plan.server.notes))),
     )

@@ -106,6 +106,8 @@ class Forecast:
     expected_seconds: float | None = None
     context_length: int | None = None
     """What the engine will choose for the first one when none is asked for."""
+    same_weights: tuple[tuple[str, str], ...] = ()
+    """Loads by name with the loaded model of another name whose runner they would take over."""
     notes: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
     """What would help, best first: `context 8192 instead of 16384`."""

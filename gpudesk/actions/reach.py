@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import field
 
-from gpudesk.actions.lookup import is_pinned, loaded_now, runners
+from gpudesk.actions.lookup import is_pinned, loaded_as, loaded_now, runners, with_tag
 from gpudesk.actions.planned_steps import leave, total_seconds
 from gpudesk.actions.ports import Forecast, Forecaster
 from gpudesk.actions.refusals import cannot_fit, cannot_tell, pins_beside, pins_in_the_way
@@ -45,7 +45,7 @@ def reach(desk: Desk, aim: Aim, forecaster: Forecaster) -> Preview:
     refusal = refusal or silent_engine(desk, aim.leaving)
     if refusal is not None:
         return replace(blank, refusal=refusal)
-    needs, conflict = _needs(desk, aim)
+    needs, conflict = _needs(desk, aim, forecaster)
     if conflict is not None:
         return replace(blank, refusal=conflict)
     stay = {need.there.key for need in needs if need.there is not None}
@@ -58,12 +58,27 @@ def reach(desk: Desk, aim: Aim, forecaster: Forecaster) -> Preview:
     return _preview(desk, aim, blank, needs, loads, room, forecaster)
 
 
-def _needs(desk: Desk, aim: Aim) -> tuple[list[Need], Refusal | None]:
+def _same_weights(desk: Desk, wanted: Sequence[Load], forecaster: Forecaster) -> dict[str, LoadedModel]:
+    """Return loaded models that loads of another name would take over, as their headers tell; by the load's name."""
+    fresh = [load for load in wanted if loaded_as(desk, load) is None]
+    pairs = dict(forecaster.forecast(desk, fresh).same_weights) if fresh else {}
+    there = {model.name: model for model in runners(desk.models) if model.local}
+    return {name.casefold(): there[loaded] for name, loaded in pairs.items() if loaded in there}
+
+
+def _needs(desk: Desk, aim: Aim, forecaster: Forecaster) -> tuple[list[Need], Refusal | None]:
     """Compare every wish with what is there; two names of one runner cannot have two contexts."""
+    same = _same_weights(desk, aim.wanted, forecaster)
     needs: list[Need] = []
     by_runner: dict[str, Need] = {}
-    for wish in aim.wanted:
-        need = need_of(desk, wish, restore_pin=aim.restore_pin)
+    for wanted in aim.wanted:
+        wish = wanted
+        alias = loaded_as(desk, wish) or same.get(with_tag(wish.name).casefold())
+        if alias is not None and alias.name.casefold() != with_tag(wish.name).casefold() and not wish.context_length:
+            # Another name may have another context baked in; the one that is loaded says nothing about it.
+            context = forecaster.forecast(desk, [wish]).context_length
+            wish = replace(wish, context_length=context)
+        need = need_of(desk, wish, restore_pin=aim.restore_pin, same_weights=alias)
         key = need.there.key if need.there is not None else f"{need.load.engine_url} {need.load.name}"
         other = by_runner.get(key)
         if other is None:
@@ -153,7 +168,7 @@ def _told(desk: Desk, needs: Sequence[Need], room: Room) -> tuple[str, ...]:
             notes.append(
                 f"whether {enumerated([model.name for model in pins])} stays is up to the engine, which knows no pins"
             )
-        if room.forecast.would_evict and not room.blocked_by:
+        if room.forecast.would_evict and not any(" evict " in note for note in notes):
             notes.append(f"the engine will unload {enumerated(room.forecast.would_evict)} by itself")
     return tuple(dict.fromkeys(notes))
 
@@ -178,6 +193,8 @@ def _wished(
 
 def _free_after(desk: Desk, loads: Sequence[Need], room: Room, freed: int) -> int | None:
     needs = room.forecast.needs_bytes if loads else 0
+    if loads and not is_good(room.forecast):
+        return None
     free = [state.free_bytes for state in desk.cards if state.free_bytes is not None]
     if needs is None or not free:
         return None

@@ -29,7 +29,7 @@ def pins_in_the_way(desk: Desk, loads: Sequence[Load], room: Room, forecaster: F
             for model in runners(desk.models)
             if model.local and not is_pinned(desk, model) and model is not loaded_as(desk, loads[0])
         ]
-        help_ = _shorter(desk, loads[0], unpinned, room, forecaster) or help_
+        help_ = _shorter(desk, loads, unpinned, room.forecast.context_length, forecaster) or help_
     first = room.blocked_by[0].name
     help_ += [f"unpin {first}", f"swap {first} for {loads[0].name}"]
     return Refusal(f"{names} {has} room only if {pins} {go}", _one_of(help_))
@@ -51,11 +51,8 @@ def cannot_fit(desk: Desk, subject: str, loads: Sequence[Load], room: Room, fore
         text = f"{culprit.name} is {gibibytes(made.short_bytes)} too much{where}"
     else:
         text = f"{culprit.name} would stay partly on the CPU{where}"
-    # The context is looked for with everything else as it would be.
-    before = [*loads[: count - 1]]
-    help_ = [*made.advice]
-    if not before:
-        help_ = _shorter(desk, culprit, room.leaving, room, forecaster) or help_
+    context = culprit.context_length or forecaster.forecast(desk, [culprit]).context_length
+    help_ = _shorter(desk, loads[:count], room.leaving, context, forecaster) or [*made.advice]
     message = text if subject == culprit.name else f"{subject} does not fit: {text}"
     return Refusal(message, _one_of(help_) if help_ else "Choose a shorter context, a smaller model, or fewer of them")
 
@@ -95,9 +92,15 @@ def pins_beside(desk: Desk, loads: Sequence[Load], room: Room) -> list[LoadedMod
     ]
 
 
-def _shorter(desk: Desk, load: Load, leaving: Sequence[LoadedModel], room: Room, forecaster: Forecaster) -> list[str]:
-    context = shorter_context(desk, load, leaving, room.forecast, forecaster)
-    asked = load.context_length or room.forecast.context_length
+def _shorter(
+    desk: Desk,
+    loads: Sequence[Load],
+    leaving: Sequence[LoadedModel],
+    context_length: int | None,
+    forecaster: Forecaster,
+) -> list[str]:
+    context = shorter_context(desk, loads, leaving, context_length, forecaster)
+    asked = loads[-1].context_length or context_length
     return [] if context is None else [f"context {context} instead of {asked}"]
 
 

@@ -8,6 +8,7 @@ from gpudesk.actions.lookup import installed_as, is_busy, is_pinned, loaded_as, 
 from gpudesk.actions.ports import Forecast, Forecaster
 from gpudesk.actions.values import Load
 from gpudesk.domain.desk import Desk, LoadedModel
+from gpudesk.domain.keep_alive import KeepAliveState
 from gpudesk.records import dataclass, replace
 from gpudesk.units import GIBIBYTE
 
@@ -19,6 +20,8 @@ UNLOAD_SECONDS = 0.4
 """Kill, and the wait until the driver has the memory back; Ollama polls every 250 ms (sched.go:1441 at v0.33.0-rc2)."""
 BUSY_SECONDS = 3600.0
 """Added to the cost of a model that is answering: it is waited for, so every idle one is asked to go before."""
+KEPT_FACTOR = 2.0
+"""A model kept forever is wanted more than one whose time runs out anyway."""
 PRUNED_MOST = 8
 """How many of those chosen are looked at again: whether it would go without them."""
 GOOD = ("fits", "tight")
@@ -66,7 +69,9 @@ def by_cost(desk: Desk, models: Sequence[LoadedModel]) -> list[LoadedModel]:
 
 
 def _cost(desk: Desk, model: LoadedModel) -> float:
-    return reload_seconds(desk, model) + (BUSY_SECONDS if is_busy(model, desk.taken_at) else 0.0)
+    kept = model.keep_alive is not None and model.keep_alive.state is KeepAliveState.FOREVER
+    cost = reload_seconds(desk, model) * (KEPT_FACTOR if kept else 1.0)
+    return cost + (BUSY_SECONDS if is_busy(model, desk.taken_at) else 0.0)
 
 
 def room_for(
@@ -162,14 +167,27 @@ def _least(
 
 
 def shorter_context(
-    desk: Desk, load: Load, leaving: Sequence[LoadedModel], forecast: Forecast, forecaster: Forecaster
+    desk: Desk,
+    loads: Sequence[Load],
+    leaving: Sequence[LoadedModel],
+    context_length: int | None,
+    forecaster: Forecaster,
 ) -> int | None:
-    """Return the longest familiar context below the one asked for with which the load would be good."""
-    asked = load.context_length or forecast.context_length
+    """Return the longest familiar context with which the last of these loads would go in beside the others.
+
+    Args:
+        desk: what is known.
+        loads: what is to be loaded, as asked for.
+        leaving: what goes.
+        context_length: of the last one, where it asks for none.
+        forecaster: tells what it comes to.
+    """
+    last = loads[-1]
+    asked = last.context_length or context_length
     gone = [model.name for model in leaving]
     for context in CONTEXTS if asked is not None else ():
         if context < (asked or 0):
-            made = forecaster.forecast(desk, [replace(load, context_length=context)], gone)
+            made = forecaster.forecast(desk, [*loads[:-1], replace(last, context_length=context)], gone)
             if made.verdict is not None and is_good(made):
                 return context
     return None

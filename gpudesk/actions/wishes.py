@@ -25,6 +25,9 @@ from gpudesk.units import duration
 
 TIMER_SECONDS, TIMER_RATIO = 2.0, 0.01
 """A timer counts as the one wished when it is no further from it than this: it runs down while one looks."""
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+TIMERS = (5 * MINUTE, 10 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR, 12 * HOUR, DAY)
+"""Keep-alives people set: an engine tells only when a timer ends, so the next one up is what was most likely meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +84,16 @@ def silent_engine(desk: Desk, models: Iterable[LoadedModel]) -> Refusal | None:
     return None
 
 
-def need_of(desk: Desk, wish: Load, *, restore_pin: bool | None = None) -> Need:
+def need_of(
+    desk: Desk, wish: Load, *, restore_pin: bool | None = None, same_weights: LoadedModel | None = None
+) -> Need:
     """Say what has to be done so that a model is as wished.
 
     Args:
         desk: what is known.
         wish: the model; None in it is "as it is", or what the engine chooses.
         restore_pin: of a pin that is to be stored; None leaves an existing one's.
+        same_weights: a loaded model with the same file, where only its header told that.
     """
     installed = installed_as(desk, wish)
     wish = replace(
@@ -95,7 +101,7 @@ def need_of(desk: Desk, wish: Load, *, restore_pin: bool | None = None) -> Need:
         name=installed.name if installed is not None else with_tag(wish.name),
         digest=installed.digest if installed is not None else wish.digest,
     )
-    there = loaded_as(desk, wish)
+    there = loaded_as(desk, wish) or same_weights
     known: InstalledModel | LoadedModel | None = installed or there
     pinned_now = there is not None and is_pinned(desk, there)
     forever = wish.pinned or pinned_now
@@ -141,7 +147,12 @@ def _beside(desk: Desk, wish: Load, there: LoadedModel, *, pinned_now: bool, res
             f"the engine does not tell the context of {there.name}: if it was loaded with another one, "
             "this loads it again"
         )
-    timer = wish.keep_alive is not None and not is_kept_so(there.keep_alive, wish.keep_alive, desk.taken_at)
+    likely = likely_wish(there, desk.taken_at)
+    timer = (
+        wish.keep_alive is not None
+        and wish.keep_alive != likely
+        and not is_kept_so(there.keep_alive, wish.keep_alive, desk.taken_at)
+    )
     wish = replace(wish, context_length=asked if reloads else loaded)
     if wish.keep_alive is None and reloads:
         # Without one, a new runner gets the engine's default.
@@ -203,6 +214,16 @@ def is_kept_so(keep_alive: KeepAlive | None, wish: KeepAliveWish, now: datetime)
         return timer.state is KeepAliveState.FOREVER
     remaining = timer.remaining_seconds(now)
     return remaining is not None and abs(remaining - wish.seconds) <= max(TIMER_SECONDS, TIMER_RATIO * wish.seconds)
+
+
+def likely_wish(model: LoadedModel, now: datetime) -> KeepAliveWish | None:
+    """Return the keep-alive that was most likely set: what is left of it, up to the next usual one."""
+    wish = keep_alive_wish(model.keep_alive, now)
+    if wish is None or wish.seconds is None:
+        return wish
+    bounds = model.keep_alive_bounds
+    left = wish.seconds if bounds is None else max(wish.seconds, bounds.least_seconds)
+    return KeepAliveWish(next((timer for timer in TIMERS if timer >= left), -(-left // DAY) * DAY))
 
 
 def kept(wish: KeepAliveWish) -> str:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gpudesk.actions.lookup import engine_at, is_pinned, keep_alive_wish, loaded_as, runners
+from gpudesk.actions.lookup import engine_at, is_pinned, loaded_as, runners
 from gpudesk.actions.ports import Forecaster
 from gpudesk.actions.reach import Aim, reach
 from gpudesk.actions.values import ActionId, Load, Preview
+from gpudesk.actions.wishes import MINUTE, likely_wish
 from gpudesk.actions.wording import enumerated, refused
 from gpudesk.domain.desk import Desk, LoadedModel
-from gpudesk.domain.keep_alive import FOREVER, KeepAliveWish
+from gpudesk.domain.keep_alive import FOREVER
 from gpudesk.domain.working_set import SetModel, WorkingSet
 from gpudesk.records import replace
-
-MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
-TIMERS = (5 * MINUTE, 10 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR, 12 * HOUR, DAY)
-"""Keep-alives people set: an engine tells only when a timer ends, so the next one up is what was most likely meant."""
 
 
 def apply(desk: Desk, working_set: WorkingSet, forecaster: Forecaster) -> Preview:
@@ -101,7 +98,7 @@ def present_set(desk: Desk, name: str) -> WorkingSet:
             SetModel(
                 model.name,
                 context_length=model.context_length,
-                keep_alive=FOREVER if is_pinned(desk, model) else _usual(model, desk),
+                keep_alive=FOREVER if is_pinned(desk, model) else likely_wish(model, desk.taken_at),
                 pinned=is_pinned(desk, model),
                 engine_url=model.engine_url if several else None,
             )
@@ -109,13 +106,3 @@ def present_set(desk: Desk, name: str) -> WorkingSet:
             if engine_at(desk, model.engine_url) is not None
         ),
     )
-
-
-def _usual(model: LoadedModel, desk: Desk) -> KeepAliveWish | None:
-    """Return the keep-alive that was most likely set: what is left of it, up to the next usual one."""
-    wish = keep_alive_wish(model.keep_alive, desk.taken_at)
-    if wish is None or wish.seconds is None:
-        return wish
-    bounds = model.keep_alive_bounds
-    left = wish.seconds if bounds is None else max(wish.seconds, bounds.least_seconds)
-    return KeepAliveWish(next((timer for timer in TIMERS if timer >= left), -(-left // DAY) * DAY))
