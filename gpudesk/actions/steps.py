@@ -1,36 +1,42 @@
-"""Steps that occur in many actions."""
+"""Which steps there are: each carries one thing out and returns what was seen, or raises why it did not come to that.
+
+Undoing is `roll_back`'s business.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from gpudesk.actions.lookup import as_load, is_pinned, pins_of
-from gpudesk.actions.room import UNLOAD_SECONDS
-from gpudesk.actions.values import Step, StepKind
-from gpudesk.domain.desk import Desk, LoadedModel
-from gpudesk.records import replace
+from gpudesk.actions.keep_steps import keep, pin, unpin
+from gpudesk.actions.load_step import load
+from gpudesk.actions.stored_steps import delete, derive, pull
+from gpudesk.actions.unload_step import unload
+from gpudesk.actions.values import StepKind
 
-
-def leave(desk: Desk, model: LoadedModel, why: str | None = None) -> list[Step]:
-    """Return the steps that make a model go; a pin on it ends first, or the guard would put it right at once."""
-    return [*unpinned(desk, model), Step(StepKind.UNLOAD, as_load(model, desk), UNLOAD_SECONDS, why)]
-
-
-def unpinned(desk: Desk, model: LoadedModel) -> list[Step]:
-    """Return the steps that end the pins of a model, under all of its names."""
-    load = as_load(model, desk)
-    names = [state.wish.name for state in pins_of(desk, model.engine_url, model.name, *model.shares_runner_with)]
-    if not names and is_pinned(desk, model):
-        names = [model.name]
-    return [Step(StepKind.UNPIN, replace(load, name=name)) for name in names]
+if TYPE_CHECKING:
+    from gpudesk.actions.attempt import Attempt
+    from gpudesk.actions.undertaking import Undertaking
+    from gpudesk.actions.values import Step
 
 
-def total_seconds(steps: Iterable[Step]) -> float | None:
-    """Add up what loading and unloading is expected to take; None where that of one of them is not known."""
-    total = 0.0
-    for step in steps:
-        if step.kind in (StepKind.LOAD, StepKind.UNLOAD):
-            if step.expected_seconds is None:
-                return None
-            total += step.expected_seconds
-    return total
+def carry_out(attempt: Attempt, undertaking: Undertaking, step: Step) -> str:
+    """Carry out one step; return what was seen. Raises `GpudeskError`."""
+    match step.kind:
+        case StepKind.LOAD:
+            return load(attempt, undertaking, step)
+        case StepKind.UNLOAD:
+            return unload(attempt, undertaking, step)
+        case StepKind.KEEP_ALIVE if step.load.keep_alive is not None and step.load.keep_alive.seconds == 0:
+            return unload(attempt, undertaking, step)
+        case StepKind.KEEP_ALIVE:
+            return keep(attempt, undertaking, step)
+        case StepKind.PIN:
+            return pin(attempt, undertaking, step)
+        case StepKind.UNPIN:
+            return unpin(attempt, step)
+        case StepKind.PULL:
+            return pull(attempt, step)
+        case StepKind.DELETE:
+            return delete(attempt, step)
+        case StepKind.DERIVE:
+            return derive(attempt, step)

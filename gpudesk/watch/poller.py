@@ -156,7 +156,7 @@ class Poller:
             return self._watched.desk
 
     def _ask(self, names: Sequence[str]) -> dict[str, int]:
-        """Have sources read at once; return the number of the read that begins after this. The caller holds the lock."""
+        """Have sources read at once; return the number of the read that begins then. The caller holds the lock."""
         now = self._clock.monotonic()
         for name in names:
             self._wake(self._turns[name], now)

@@ -1,0 +1,170 @@
+"""The step that loads a model, until it is seen to be on the card as it was wished."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpudesk.actions import observe
+from gpudesk.actions.attempt import StepFailedError
+from gpudesk.actions.lookup import loaded_as
+from gpudesk.actions.values import ActionId
+from gpudesk.actions.wording import enumerated
+from gpudesk.units import gibibytes, percent
+
+if TYPE_CHECKING:
+    from gpudesk.actions.attempt import Attempt
+    from gpudesk.actions.undertaking import Undertaking
+    from gpudesk.actions.values import Load, Step
+    from gpudesk.cancellation import Cancellation
+    from gpudesk.domain.desk import Desk, LoadedModel
+    from gpudesk.errors import GpudeskError
+
+VERIFY_SECONDS = 15.0
+"""How long it may take to see what an engine says it has done."""
+LOAD_SECONDS = 1800.0
+LOAD_RATIO = 20.0
+"""A load may take this long, or so many times what was expected."""
+
+
+def load(attempt: Attempt, undertaking: Undertaking, step: Step) -> str:
+    """Load a model; done when it is listed as wished, on the card, and everything that was to stay is still there."""
+    wish = step.load
+    before = attempt.desk
+    there = loaded_as(before, wish)
+    _check_others(attempt, undertaking, step, there)
+    staying = {load for load in undertaking.preview.before if loaded_as(before, load) is not None}
+    if there is None:
+        undertaking.ours.append(wish)
+    began = attempt.now()
+    bring(attempt, wish, step.expected_seconds)
+    seconds = attempt.now() - began
+    desk = attempt.until(
+        lambda desk: _not_loaded_yet(attempt, undertaking, wish, desk), VERIFY_SECONDS, lambda: _not_seen(attempt, wish)
+    )
+    pushed_out = [load.name for load in undertaking.gone(desk) if load in staying]
+    if pushed_out:
+        raise StepFailedError(
+            f"loading {wish.name} made {enumerated(pushed_out)} go, which was to stay",
+            "Choose a shorter context, or unload something first",
+        )
+    return _loaded(desk, wish, seconds)
+
+
+def bring(attempt: Attempt, wish: Load, expected_seconds: float | None) -> None:
+    """Let an engine load a model, telling how much of it has come to the cards."""
+    engine = attempt.engine(wish.engine_url)
+    start = _used(attempt.desk)
+
+    def give(ends: Cancellation) -> None:
+        engine.load(wish, ends)
+
+    def tell() -> None:
+        now, total = _used(attempt.ports.watch.desk), wish.memory_bytes
+        known = start is not None and now is not None and total
+        come = min(max(0, now - start), total) if known and now is not None and start and total else None
+        attempt.tell(f"loading {wish.name}", come, total if come is not None else None)
+
+    tell()
+    limit = max(LOAD_SECONDS, LOAD_RATIO * (expected_seconds or 0.0))
+    attempt.order(wish.engine_url, give, tell, limit)
+
+
+def _check_others(attempt: Attempt, undertaking: Undertaking, step: Step, there: LoadedModel | None) -> None:
+    """See that a load takes nothing from somebody who came in between: noticed and named, never fought."""
+    wish, desk = step.load, attempt.desk
+    was_there = loaded_as(undertaking.start, wish) is not None
+    if there is not None and not was_there and not observe.context_seen(desk, wish, there):
+        raise StepFailedError(
+            f"another program loaded {wish.name} meanwhile, with context {there.context_length} "
+            f"instead of {wish.context_length}",
+            "Let both use the same context, or try again when it is idle",
+        )
+    others = [*undertaking.strangers(desk), *_back_again(undertaking, desk, wish)]
+    if not others or there is not None:
+        return
+    forecast = attempt.ports.forecaster.forecast(desk, (wish,))
+    names = {model.name for model in others}
+    hit = sorted(names & set(forecast.would_evict)) or (sorted(names) if forecast.short_bytes else [])
+    if hit:
+        raise StepFailedError(
+            f"{enumerated(hit)} was loaded by another program meanwhile, and {wish.name} has no room beside it",
+            f"Unload it (gpudesk unload {hit[0]}) or wait until it goes, then try again",
+        )
+
+
+def _back_again(undertaking: Undertaking, desk: Desk, wish: Load) -> list[LoadedModel]:
+    """Return what this action has unloaded and somebody has loaded again."""
+    asked = [load for load in undertaking.asked if load.name != wish.name and undertaking.leaves(load)]
+    found = [model for load in asked if (model := loaded_as(desk, load)) is not None]
+    for model in found:
+        undertaking.noticed[model.key] = f"{model.name} was loaded again by another program meanwhile"
+    return found
+
+
+def _not_loaded_yet(attempt: Attempt, undertaking: Undertaking, wish: Load, desk: Desk) -> str | None:
+    """Say what is not yet seen of a load; None when it is all there."""
+    silent = attempt.answering(desk, wish.engine_url)
+    if silent is not None:
+        return silent
+    model = loaded_as(desk, wish)
+    if model is None:
+        return f"waiting for {wish.name} to be listed"
+    if not observe.context_seen(desk, wish, model):
+        raise StepFailedError(
+            f"{wish.name} has context {model.context_length}, not {wish.context_length}: "
+            "another program has loaded it again meanwhile",
+            "Let both use the same context; `gpudesk derive` bakes one in",
+        )
+    if model.cpu_ratio and must_be_on_card(undertaking, desk, model):
+        raise StepFailedError(
+            f"{wish.name} came to lie on the CPU by {percent(model.cpu_ratio)}, where it is slow",
+            "Free memory on the card, or choose a shorter context or a smaller model",
+        )
+    if not model.cpu_ratio and observe.on_cards(desk, model) is False:
+        return f"waiting for the driver to show {wish.name}"
+    return None
+
+
+def must_be_on_card(undertaking: Undertaking, desk: Desk, model: LoadedModel) -> bool:
+    """Tell whether a model on the CPU is a failure: it was said to fit, or it takes the place of one on the card."""
+    verdict = undertaking.preview.verdict
+    if verdict in ("fits", "tight"):
+        return True
+    replaces = undertaking.preview.action is ActionId.SWAP and verdict is None
+    return replaces and (bool(desk.cards) or not model.local)
+
+
+def _not_seen(attempt: Attempt, wish: Load) -> GpudeskError:
+    model = loaded_as(attempt.desk, wish)
+    if model is None:
+        return StepFailedError(
+            f"the engine says {wish.name} is loaded, but does not list it", "Another program may have unloaded it"
+        )
+    return StepFailedError(
+        f"the engine says {wish.name} is on the card, but the driver sees nothing of it",
+        "It is probably on the CPU: see what Ollama says in its log",
+    )
+
+
+def _loaded(desk: Desk, wish: Load, seconds: float) -> str:
+    """Say what was loaded."""
+    model = loaded_as(desk, wish)
+    assert model is not None
+    facts = []
+    if model.memory_bytes:
+        facts.append(f"{gibibytes(model.memory_bytes)} on the card")
+    if model.context_length is not None:
+        facts.append(f"context {model.context_length}")
+    if model.cpu_ratio:
+        facts.append(f"{percent(model.cpu_ratio)} on the CPU")
+    if wish.context_length is not None and model.context_length not in (None, wish.context_length):
+        facts.append(f"not {wish.context_length}: the engine limits it")
+    told = f": {', '.join(facts)}" if facts else ""
+    return f"{wish.name} is loaded after {seconds:.1f} s{told}"
+
+
+def _used(desk: Desk) -> int | None:
+    """Return the memory in use on all cards."""
+    used = [state.card.memory_used_bytes for state in desk.cards]
+    known = [each for each in used if each is not None]
+    return sum(known) if known and len(known) == len(used) else None
