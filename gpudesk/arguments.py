@@ -96,7 +96,7 @@ ALL_OPTIONS = {
     "--help", "--version", "--ollama", "--demo", "--config", "--theme", "--no-color", "--ansi", "--reduced-motion",
     "--reserve", "--interval", "--timeout", "--insecure", "--ca-file", "--json", "--watch", "--ctx", "--parallel",
     "--kv", "--flash-attention", "--card", "--vram", "--others", "--engine-version", "--explain", "--roles",
-    "--simple",
+    "--simple", "--read-only",
 }  # fmt: skip
 
 
@@ -187,6 +187,7 @@ def _add_options(parser: argparse.ArgumentParser, prefix: str) -> None:
         help="memory to keep free on each card, e.g. 1GiB",
     )
     add("--interval", metavar="SECONDS", type=_checked(_seconds), default=absent, help="how often to look (default 1)")
+    add("--read-only", action="store_true", default=absent, help="change nothing anywhere: no action is offered")
     add("--insecure", action="store_true", default=absent, help="accept any certificate of an https engine")
     add("--ca-file", metavar="FILE", default=absent, help="trust the certificates in this file too")  # fmt: skip
 

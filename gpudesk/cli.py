@@ -36,6 +36,7 @@ def _overrides(options: Options) -> Overrides:
         ansi_colors=given.get("ansi"),
         interval_seconds=given.get("interval"),
         reserve_bytes=given.get("reserve"),
+        read_only=given.get("read_only"),
         insecure=given.get("insecure", False),
         ca_file=str(Path(given["ca_file"]).expanduser()) if "ca_file" in given else None,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 
+from gpudesk.domain.alarm import AlarmLimits
 from gpudesk.records import dataclass
 
 DEFAULT_THEME = "gpudesk-dark"
@@ -70,5 +71,12 @@ class Settings:
     reduced_motion: bool = False
     ansi_colors: bool = False
     """Use the terminal's own sixteen colors (`--ansi`)."""
+    alarms: AlarmLimits = field(default_factory=AlarmLimits)
+    desktop_notifications: bool = True
+    """Alarms and lost pins are shown by the desktop too, where it has a way."""
+    read_only: bool = False
+    """Nothing is changed anywhere: no action is offered (`--read-only`)."""
+    restore_pins: bool = False
+    """A new pin is put right when it is lost, unless it is said otherwise."""
     keymap: Mapping[str, str] = field(default_factory=dict)
     """Binding id to keys, comma separated: `{"filter": "slash,f3"}`."""

@@ -10,6 +10,15 @@ ansi = false                      # the terminal's own sixteen colors
 interval = "1s"
 reserve = "1GiB"                  # left free on each card
 
+[alarms]
+enabled = true
+free_memory = "2GiB"              # told when less is free on a card; "0" never
+desktop = true                    # shown by the desktop too
+
+[actions]
+read_only = false                 # true: nothing is ever changed
+restore_pins = false              # true: a new pin is put right when it is lost
+
 [[engine]]                        # as often as there are engines
 url = "https://gpu-box:11434"
 api_key_env = "GPU_BOX_KEY"       # or api_key_file; the key itself never stands here
@@ -85,6 +94,11 @@ class FileSettings:
     ansi_colors: bool | None = None
     interval_seconds: float | None = None
     reserve_bytes: int | None = None
+    alarms_enabled: bool | None = None
+    free_memory_bytes: int | None = None
+    desktop_notifications: bool | None = None
+    read_only: bool | None = None
+    restore_pins: bool | None = None
     engines: tuple[EngineEntry, ...] = ()
     keymap: Mapping[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
@@ -93,6 +107,8 @@ class FileSettings:
 _KNOWN = {
     "screen": ("theme", "reduced_motion", "ansi"),
     "watch": ("interval", "reserve"),
+    "alarms": ("enabled", "free_memory", "desktop"),
+    "actions": ("read_only", "restore_pins"),
     "engine": ("url", "api_key_env", "api_key_file", "ca_file", "insecure"),
 }
 _TABLES = (*_KNOWN, "keys")
@@ -250,9 +266,9 @@ def _checked(path: Path, reader: _Reader) -> FileSettings:
         if name not in _TABLES:
             line = line_of(reader.text, name) or line_of(reader.text, "", name)
             reader.unknown(line, name, _TABLES)
-    screen, watch = reader.table("screen"), reader.table("watch")
-    reader.check_names("screen", screen)
-    reader.check_names("watch", watch)
+    screen, watch, alarms, actions = (reader.table(name) for name in ("screen", "watch", "alarms", "actions"))
+    for name, values in (("screen", screen), ("watch", watch), ("alarms", alarms), ("actions", actions)):
+        reader.check_names(name, values)
     settings = FileSettings(
         path,
         found=True,
@@ -261,6 +277,11 @@ def _checked(path: Path, reader: _Reader) -> FileSettings:
         ansi_colors=reader.value("screen", screen, "ansi", flag_value),
         interval_seconds=reader.value("watch", watch, "interval", interval_value),
         reserve_bytes=reader.value("watch", watch, "reserve", reserve_value),
+        alarms_enabled=reader.value("alarms", alarms, "enabled", flag_value),
+        free_memory_bytes=reader.value("alarms", alarms, "free_memory", reserve_value),
+        desktop_notifications=reader.value("alarms", alarms, "desktop", flag_value),
+        read_only=reader.value("actions", actions, "read_only", flag_value),
+        restore_pins=reader.value("actions", actions, "restore_pins", flag_value),
         engines=reader.engines(),
         keymap=reader.keys(),
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gpudesk.config import EngineAddress, Settings
 from gpudesk.config_file import SOURCE, EngineEntry, FileSettings
+from gpudesk.domain.alarm import AlarmLimits
 from gpudesk.domain.problem import Problem
 from gpudesk.errors import UsageError
 from gpudesk.paths import shortened
@@ -35,6 +36,7 @@ class Overrides:
     ansi_colors: bool | None = None
     interval_seconds: float | None = None
     reserve_bytes: int | None = None
+    read_only: bool | None = None
     insecure: bool = False
     ca_file: str | None = None
 
@@ -181,6 +183,15 @@ def effective(overrides: Overrides, file: FileSettings, environment: Mapping[str
             "reduced_motion", overrides.reduced_motion, file.reduced_motion, defaults.reduced_motion
         ),
         ansi_colors=layers.pick("ansi", overrides.ansi_colors, file.ansi_colors, defaults.ansi_colors),
+        alarms=AlarmLimits(
+            free_memory_bytes=layers.pick(
+                "free_memory", None, file.free_memory_bytes, defaults.alarms.free_memory_bytes
+            ),
+            enabled=layers.pick("alarms", None, file.alarms_enabled, defaults.alarms.enabled),
+        ),
+        desktop_notifications=layers.pick("desktop", None, file.desktop_notifications, defaults.desktop_notifications),
+        read_only=layers.pick("read_only", overrides.read_only, file.read_only, defaults.read_only),
+        restore_pins=layers.pick("restore_pins", None, file.restore_pins, defaults.restore_pins),
         keymap=file.keymap,
     )
     return Effective(settings, layers.origins, tuple(origin for _, origin in engines), file, tuple(layers.problems))

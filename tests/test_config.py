@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from gpudesk.config import THEMES, Settings
 from gpudesk.config_file import FileSettings, Finding, read_config_file
 from gpudesk.config_layers import Effective, Overrides, effective
+from gpudesk.domain.alarm import AlarmLimits
 from gpudesk.errors import UsageError
 from gpudesk.toml_text import line_of
 
@@ -325,3 +326,31 @@ def test_every_theme_of_textual_is_known() -> None:
     from gpudesk.ui.themes import own_themes
 
     assert set(THEMES) == set(BUILTIN_THEMES) | {theme.name for theme in own_themes()}
+
+
+def test_alarms_and_actions_are_read_and_checked(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(
+        '[alarms]\nenabled = false\nfree_memory = "512MiB"\ndesktop = false\n'
+        "[actions]\nread_only = true\nrestore_pins = true\n"
+    )
+    made = effective(Overrides(), read_config_file(path), {})
+    settings = made.settings
+    assert settings.alarms == AlarmLimits(free_memory_bytes=512 << 20, enabled=False)
+    assert (settings.desktop_notifications, settings.read_only, settings.restore_pins) == (False, True, True)
+    assert made.origins["free_memory"] == "file"
+
+
+def test_what_alarms_and_actions_do_not_know_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('[alarms]\nfree_memroy = "1GiB"\n[actions]\nread_only = "yes"\n')
+    found = read_config_file(path)
+    texts = [finding.problem.message for finding in found.findings]
+    assert any("alarms.free_memroy is not known" in text for text in texts)
+    assert any("actions.read_only" in text and "true or false" in text for text in texts)
+    assert effective(Overrides(), found, {}).settings.read_only is False
+
+
+def test_read_only_may_be_typed(tmp_path: Path) -> None:
+    made = effective(Overrides(read_only=True), read_config_file(tmp_path / "none.toml"), {})
+    assert (made.settings.read_only, made.origins["read_only"]) == (True, "command line")

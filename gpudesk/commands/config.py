@@ -56,6 +56,15 @@ def effective_lines(configured: Effective) -> list[str]:
         "[watch]",
         _line("interval", settings.interval_seconds, origins["interval"]),
         _line("reserve", bytes_text(settings.reserve_bytes), origins["reserve"]),
+        "",
+        "[alarms]",
+        _line("enabled", settings.alarms.enabled, origins["alarms"]),
+        _line("free_memory", bytes_text(settings.alarms.free_memory_bytes), origins["free_memory"]),
+        _line("desktop", settings.desktop_notifications, origins["desktop"]),
+        "",
+        "[actions]",
+        _line("read_only", settings.read_only, origins["read_only"]),
+        _line("restore_pins", settings.restore_pins, origins["restore_pins"]),
     ]
     for address, origin in zip(settings.engines, configured.engine_origins, strict=True):
         lines += ["", *_engine(address, origin)]
