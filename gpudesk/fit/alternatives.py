@@ -136,8 +136,10 @@ def _candidates(
     planner: Planner, wanted: Sequence[Wanted], arranged: Arranged, evicts: bool, installed: Sequence[Wanted]
 ) -> Iterator[_Candidate]:
     yield from _one_slot(planner, wanted)
-    yield from _short_cache(wanted, arranged)
-    yield from _less_context(planner, wanted, arranged, evicts)
+    short = next(_short_cache(wanted, arranged), None)
+    if short is not None:
+        yield short
+    yield from _less_context(planner, wanted, arranged, evicts, short)
     yield from _smaller_model(wanted, installed)
     if arranged.verdict is not Verdict.FITS:
         yield from _offload(planner, wanted, arranged)
@@ -172,30 +174,45 @@ def _short_cache(wanted: Sequence[Wanted], arranged: Arranged) -> Iterator[_Cand
         yield _Candidate("kv:q8_0", "KV cache in q8_0 instead of f16", changed, cost=_COST["kv"])
 
 
-def _less_context(planner: Planner, wanted: Sequence[Wanted], arranged: Arranged, evicts: bool) -> Iterator[_Candidate]:
-    """Offer a shorter context for the model with the largest cache."""
+def _less_context(
+    planner: Planner, wanted: Sequence[Wanted], arranged: Arranged, evicts: bool, short: _Candidate | None
+) -> Iterator[_Candidate]:
+    """Offer a shorter context for the model with the largest cache, and a longer one of those with a `short` cache."""
     position = max(range(len(wanted)), key=lambda at: arranged.models[at].parts.kv_cache_bytes)
     made = arranged.models[position]
     if not made.parts.kv_cache_bytes and made.layers_on_gpu == made.layers_total:
         return
     one, present = wanted[position], made.context_length
-    contexts: list[int | None] = []
+
+    def candidate(context: int, among: Sequence[Wanted], cost: float, also: str = "", said: str = "") -> _Candidate:
+        return _Candidate(
+            f"{also}context:{context}",
+            f"{said}{one.name} with a context of {context} instead of {present}",
+            (*among[:position], with_context(among[position], context), *among[position + 1 :]),
+            one.name,
+            cost + _COST["context"] + (1 - context / present) * 3,
+        )
+
+    fitting = None
     if arranged.verdict is not Verdict.FITS:
-        contexts.append(longest_context(planner, wanted, position, below=present))
-        if contexts[0] is None:
-            contexts.append(longest_context(planner, wanted, position, below=present, verdict=Verdict.TIGHT))
+        fitting = _fitting_context(planner, wanted, position, present)
+    keeping = None
     if evicts and planner.profile.kind == "ollama":
-        contexts.append(keeping_context(wanted, position, planner.sequence))
-    for context in contexts:
+        keeping = keeping_context(wanted, position, planner.sequence)
+    for context in (fitting, keeping):
         if context is not None and LEAST_CONTEXT <= context < present:
-            kept = context / present
-            yield _Candidate(
-                f"context:{context}",
-                f"{one.name} with a context of {context} instead of {present}",
-                (*wanted[:position], with_context(one, context), *wanted[position + 1 :]),
-                one.name,
-                _COST["context"] + (1 - kept) * 3,
-            )
+            yield candidate(context, wanted, 0.0)
+    if short is None or arranged.verdict is Verdict.FITS or planner.arranged(short.wanted).verdict is Verdict.FITS:
+        return
+    both = _fitting_context(planner, short.wanted, position, present)
+    if both is not None and both >= LEAST_CONTEXT and both > (fitting or 0):
+        yield candidate(both, short.wanted, _COST["kv"], "kv:q8_0+", "KV cache in q8_0, and ")
+
+
+def _fitting_context(planner: Planner, wanted: Sequence[Wanted], position: int, below: int) -> int | None:
+    """Return the longest familiar context that fits; where none does, that fits tightly."""
+    found = longest_context(planner, wanted, position, below=below)
+    return found or longest_context(planner, wanted, position, below=below, verdict=Verdict.TIGHT)
 
 
 def _smaller_model(wanted: Sequence[Wanted], installed: Sequence[Wanted]) -> Iterator[_Candidate]:

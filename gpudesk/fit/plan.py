@@ -71,6 +71,7 @@ def plan(
 
 def _notes(wanted: Sequence[Wanted], arranged: Arranged, server: ServerForecast, planner: Planner) -> tuple[str, ...]:
     notes = [note for one, made in zip(wanted, arranged.models, strict=True) for note in _of_model(one, made)]
+    notes += _hopeless(wanted, arranged, planner)
     fits = arranged.verdict in (Verdict.FITS, Verdict.TIGHT)
     if fits and server.would_evict:
         advice = next((note.partition("; ")[2] for note in server.notes if "; set num_ctx" in note), "")
@@ -83,6 +84,21 @@ def _notes(wanted: Sequence[Wanted], arranged: Arranged, server: ServerForecast,
         verb, them = ("holds", "it") if len(names) == 1 else ("hold", "them")
         notes.append(f"what {' and '.join(names)} {verb} now counts as free: the plan contains {them}")
     return tuple(dict.fromkeys(notes))
+
+
+def _hopeless(wanted: Sequence[Wanted], arranged: Arranged, planner: Planner) -> list[str]:
+    """Say why no context and no type of cache helps: what does not depend on them has no room already."""
+    if arranged.verdict in (Verdict.FITS, Verdict.TIGHT) or not planner.cards or not wanted:
+        return []
+    if any(one.options.layers_on_gpu is not None for one in wanted):
+        return []
+    alone = [planner.arranger.alone(one, 0).parts for one in planner.resolved(wanted)]
+    fixed = sum(parts.weights_bytes + parts.projector_bytes + parts.overhead_bytes for parts in alone)
+    room = sum(card.available_bytes for card in planner.arranger.cards)
+    if fixed <= room:
+        return []
+    which = "its weights" if len(wanted) == 1 else "the weights of these models"
+    return [f"{which} alone take {gibibytes(fixed)} of {gibibytes(room)}: no shorter context makes room for them"]
 
 
 def _of_model(wanted: Wanted, made: Estimate) -> list[str]:

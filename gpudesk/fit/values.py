@@ -188,7 +188,8 @@ class Alternative:
     """A change that would help, with what it would come to."""
 
     key: str
-    """Stable id: `context:16384`, `kv:q8_0`, `parallel:1`, `model:qwen3:8b`, `offload:40`, `swap`."""
+    """Stable id: `context:16384`, `kv:q8_0`, `kv:q8_0+context:16384`, `parallel:1`, `model:qwen3:8b`,
+    `offload:40`, `swap`."""
     description: str
     verdict: Verdict
     total_bytes: int

@@ -125,3 +125,35 @@ def test_one_slot_is_offered_only_where_there_are_several() -> None:
     assert "parallel" not in by_key(one)
     several = plan([wanted("qwen3:14b", context_length=8192, parallel=4)], [card(16, free=12)], E3)
     assert by_key(several)["parallel"].key == "parallel:1"
+
+
+def test_a_short_cache_and_a_shorter_context_together_allow_more_than_either() -> None:
+    cards = [card(24, free=22.5)]
+    made = plan([wanted("qwen3:32b", context_length=32768)], cards, E3)
+    offered = {one.key: one for one in made.alternatives}
+    plain = next(int(key.partition(":")[2]) for key in offered if key.startswith("context:"))
+    (both,) = [one for one in made.alternatives if one.key.startswith("kv:q8_0+context:")]
+    options = both.wanted[0].options
+    assert (options.kv_cache_type_k, options.kv_cache_type_v) == ("q8_0", "q8_0")
+    assert options.context_length == int(both.key.rpartition(":")[2])
+    assert plain < options.context_length < 32768
+    assert (both.verdict, offered["kv:q8_0"].verdict) == (Verdict.FITS, Verdict.SPILLS)
+    done = plan(both.wanted, cards, E3, alternatives=False)
+    assert (done.verdict, done.total_bytes) == (both.verdict, both.total_bytes)
+
+
+def test_both_are_not_offered_where_the_short_cache_is_enough() -> None:
+    made = plan([wanted("qwen3:32b", context_length=32768)], [card(24)], E3)
+    assert "kv:q8_0" in {one.key for one in made.alternatives}
+    assert not any("+" in one.key for one in made.alternatives)
+
+
+def test_it_is_said_why_no_context_helps() -> None:
+    def reasons(free: float, **options: object) -> list[str]:
+        made = plan([wanted("qwen3:32b", context_length=8192, **options)], [card(24, free=free)], E3)
+        return [note for note in made.notes if "no shorter context" in note]
+
+    (reason,) = reasons(12)
+    assert reason.endswith("of 12.0 GiB: no shorter context makes room for them")
+    assert reasons(19.5) == [], "a shorter context helps"
+    assert reasons(12, layers_on_gpu=10) == [], "somebody wants it so"
