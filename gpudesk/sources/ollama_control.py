@@ -54,7 +54,7 @@ class OllamaControl:
         return self._channel.url
 
     def close(self) -> None:
-        """Let go of everything; requests that are running break off."""
+        """Let go of everything; requests that are running are ended by their cancellation."""
         self._channel.close()
 
     def load(self, load: Load, cancel: Cancellation) -> None:
