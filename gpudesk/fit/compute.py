@@ -8,7 +8,6 @@ outputs reserved), ggml/src/ggml-cuda/fattn.cu (`ggml_cuda_flash_attn_ext_get_al
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from gpudesk.fit.architectures import ArchitectureRules
 from gpudesk.fit.graph_widths import GraphWidths, LayerWidths, Mixer
@@ -16,7 +15,7 @@ from gpudesk.fit.kv_cache import KvLayout, row_widths
 from gpudesk.fit.layer_graphs import graph_bytes
 from gpudesk.fit.metadata import ModelMetadata
 from gpudesk.fit.recurrent_widths import recurrent_widths
-from gpudesk.records import dataclass
+from gpudesk.records import dataclass, replace
 
 FUSED_FEED_FORWARD = frozenset(["glm4", "phi3", "chatglm"])
 """Gate and up projection in one matrix (told by the shape of `ffn_up`)."""
