@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_INTEGERS = frozenset(
+INTEGERS = frozenset(
     ("num_ctx", "num_batch", "num_gpu", "main_gpu", "num_thread", "num_keep", "seed", "num_predict", "top_k",
      "repeat_last_n", "draft_num_predict")
 )  # fmt: skip
-_FLOATS = frozenset(
+FLOATS = frozenset(
     ("top_p", "min_p", "typical_p", "temperature", "repeat_penalty", "presence_penalty", "frequency_penalty")
 )
 _MINIMUM_CONTEXT = 4
@@ -77,9 +77,9 @@ def check_types(options: Mapping[str, object]) -> None:
         if value is None:
             continue
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if name in _INTEGERS and not number:
+        if name in INTEGERS and not number:
             raise OptionError(f'option "{name}" must be of type integer')
-        if name in _FLOATS and not number:
+        if name in FLOATS and not number:
             raise OptionError(f'option "{name}" must be of type float32')
         if name == "use_mmap" and not isinstance(value, bool):
             raise OptionError(f'option "{name}" must be of type boolean')

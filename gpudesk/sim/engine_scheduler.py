@@ -81,6 +81,14 @@ class Scheduler:
         return self._load
 
     @property
+    def runners(self) -> tuple[Runner, ...]:
+        """Every runner there is, the one that is being started included."""
+        found = {runner.pid: runner for runner in self.loaded.values()}
+        if self._load is not None:
+            found[self._load.pid] = self._load
+        return tuple(found.values())
+
+    @property
     def goes_on(self) -> bool:
         """A load is in progress and does not wait half-way."""
         return self._load is not None and self._current is not None and not self._current.stops_halfway
@@ -355,7 +363,10 @@ class Scheduler:
     def crash(self, runner: Runner) -> None:
         """Kill a runner's process behind the scheduler's back."""
         with self._clock.changed:
-            self.residents.crash(runner)
+            if runner is self._load:
+                self._abort_load(EngineError(500, RUNNER_KILLED[self._settings.era is Era.LLAMA_SERVER]))
+            else:
+                self.residents.crash(runner)
 
     def run_out_of_memory(self, runner: Runner) -> None:
         """Let a runner's generations fail for want of memory on the card."""

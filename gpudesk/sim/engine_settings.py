@@ -37,6 +37,8 @@ class EngineSettings:
     cloud_disabled: bool = False
     load_bytes_per_second: float = 2.4 * GIBIBYTE
     """How fast weights come off the disk."""
+    pull_bytes_per_second: float = 100_000_000.0
+    """How fast files come from the registry."""
     load_base_seconds: float = 0.6
     """Spawn and warm-up of a runner."""
     load_seconds: float | None = None

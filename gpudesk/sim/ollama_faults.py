@@ -61,10 +61,12 @@ from typing import TYPE_CHECKING, Any
 
 from gpudesk.sim.engine_keep_alive import KeepAliveError, parse_keep_alive
 from gpudesk.sim.ollama_http import JSON_TYPE, ClientGoneError
+from gpudesk.sim.ollama_store import normalize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gpudesk.sim.engine_runner import EngineRequest, Runner
     from gpudesk.sim.ollama_http import Exchange
     from gpudesk.sim.ollama_server import OllamaServer
 
@@ -113,7 +115,7 @@ class StepFault:
     times: int | None = 1
     """How often; None is until it is removed."""
     model: str | None = None
-    """Only for this model, by the name the client uses."""
+    """Only for this model; `qwen3` is `qwen3:latest`."""
     status: int = 500
     text: str = "boom"
     body: bytes = NO_JSON
@@ -141,7 +143,9 @@ class StepFault:
 
     def concerns(self, step: str, model: str) -> bool:
         """Tell whether a request meets it."""
-        return not self.over and self.step in ("*", step) and self.model in (None, model)
+        if self.over or self.step not in ("*", step):
+            return False
+        return self.model is None or (normalize(self.model) or self.model) == (normalize(model) or model)
 
 
 class Faults:
@@ -189,6 +193,16 @@ class Faults:
                 if found.kind not in ANSWER_KINDS:
                     found.reached.set()
         return found
+
+    def load_trouble(self, request: EngineRequest) -> str:
+        """Return which trouble a load gets into; empty is none."""
+        met = self.met("load", request.model.name, LOAD_KINDS)
+        return met.kind if met is not None else ""
+
+    def memory_delay(self, runner: Runner) -> float | None:
+        """Return after how many seconds the driver gives a runner's memory back; None is never."""
+        met = self.met("unload", runner.model.name, frozenset((MEMORY_KIND,)))
+        return met.seconds if met is not None else 0.0
 
 
 def step_of(server: OllamaServer, exchange: Exchange) -> tuple[str, str]:

@@ -1,7 +1,7 @@
-"""Endpoints that change what is on the disk: pull, delete, copy, create, blobs.
+"""Endpoints that change what is on the disk: pull, delete, copy, blobs.
 
-Source: ollama server/routes.go:1102, :1247, :1647, :1700-1755, server/images.go:998-1122, server/create.go,
-server/download.go:440 at v0.33.0-rc2.
+Source: ollama server/routes.go:1102, :1247, :1647, :1700-1755, server/images.go:998-1122, server/download.go:440 at
+v0.33.0-rc2.
 """
 
 from __future__ import annotations
@@ -12,18 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 from gpudesk.sim.engine_runner import EngineError
 from gpudesk.sim.ollama_bodies import read_body
-from gpudesk.sim.ollama_store import normalize, pullable, size_bytes
+from gpudesk.sim.ollama_store import layers_of, normalize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     from gpudesk.sim.models import SimulatedModel
     from gpudesk.sim.ollama_http import Exchange
     from gpudesk.sim.ollama_server import OllamaServer
 
-PULL_BYTES_PER_SECOND = 100_000_000
+    Tell = Callable[[dict[str, Any]], None]
+
 PULL_STEPS = 40
 """Progress lines per file; a real server writes one every 60 ms."""
+SMALL_BYTES = 1 << 16
+"""A file of so much comes in one piece."""
+NO_HOST = "dial tcp: lookup registry.ollama.ai: no such host"
 NO_MANIFEST = "pull model manifest: file does not exist"
 
 
@@ -37,37 +41,75 @@ def _sleep(server: OllamaServer, exchange: Exchange, seconds: float) -> None:
 def pull(server: OllamaServer, exchange: Exchange) -> None:
     """POST /api/pull: progress as lines; what is not there is an error line with status 200."""
     body = read_body(exchange.body, "PullRequest")
-    name = body.get("model") or body.get("name") or ""
-    normal = normalize(name)
+    normal = normalize(body.get("model") or body.get("name") or "")
     if normal is None:
         raise EngineError(400, "invalid model name")
-    model = pullable(normal)
     streams = body.get("stream") is not False
-    if streams:
-        exchange.line({"status": "pulling manifest"})
-    if model is None:
-        exchange.error(500, NO_MANIFEST)
-        return
-    digest, total = model.blob_digest, size_bytes(model)
-    with server.clock.changed:
-        present = server.store.has_blob(digest)
-    steps = 1 if present else PULL_STEPS
-    for step in range(0 if not present else 1, steps + 1):
-        if step and not present:
-            _sleep(server, exchange, total / PULL_BYTES_PER_SECOND / steps)
-        if streams:
-            progress: dict[str, Any] = {"status": f"pulling {digest[:12]}", "digest": f"sha256:{digest}"}
-            progress["total"] = total
-            if step:
-                progress["completed"] = total * step // steps
-            exchange.line(progress)
-    with server.clock.changed:
-        server.store.put(model)
-    if streams:
-        for status in ("verifying sha256 digest", "writing manifest", "success"):
-            exchange.line({"status": status})
-    else:
+    tell: Tell = exchange.line if streams else _nobody
+    fetch(server, exchange, normal, tell)
+    tell({"status": "success"})
+    if not streams:
         exchange.json(200, {"status": "success"})
+
+
+def fetch(server: OllamaServer, exchange: Exchange, name: str, tell: Tell) -> SimulatedModel:
+    """Bring a model from the registry, file by file; what is there of a file already is not brought again.
+
+    Raises:
+        EngineError: the registry does not have it, or is out of reach.
+    """
+    tell({"status": "pulling manifest"})
+    with server.clock.changed:
+        model = None if server.store.offline else server.store.available(name)
+        before = server.store.find(name)
+    if server.store.offline:
+        raise EngineError(500, f'pull model manifest: Get "{_manifest_url(name)}": {NO_HOST}')
+    if model is None:
+        raise EngineError(500, NO_MANIFEST)
+    files = layers_of(model)
+    for digest, total in files:
+        _fetch_file(server, exchange, digest, total, tell)
+    tell({"status": "verifying sha256 digest"})
+    tell({"status": "writing manifest"})
+    with server.clock.changed:
+        server.store.put(replace(model, name=name, blob_key=model.blob_key or model.name))
+        unused = before is not None and not server.store.has_blob(before.blob_digest)
+        server.store.blobs.difference_update(digest for digest, _total in files)
+    if unused:
+        tell({"status": "removing unused layers"})
+    return model
+
+
+def _fetch_file(server: OllamaServer, exchange: Exchange, digest: str, total: int, tell: Tell) -> None:
+    store = server.store
+    progress: dict[str, Any] = {"status": f"pulling {digest[:12]}", "digest": f"sha256:{digest}", "total": total}
+    with server.clock.changed:
+        done = total if store.has_blob(digest) else store.partial.get(digest, 0)
+    tell({**progress, "completed": done} if done else progress)
+    piece = max(SMALL_BYTES, -(-total // PULL_STEPS))
+    while done < total:
+        if done * 2 >= total:
+            exchange.middle()
+        size = min(piece, total - done)
+        _sleep(server, exchange, size / server.settings.pull_bytes_per_second)
+        done += size
+        with server.clock.changed:
+            store.partial[digest] = done
+            if done >= total:
+                del store.partial[digest]
+                store.blobs.add(digest)
+        tell({**progress, "completed": done})
+
+
+def _nobody(_line: dict[str, Any]) -> None:
+    """Tell nobody how far it is."""
+
+
+def _manifest_url(name: str) -> str:
+    """Return where the registry keeps the manifest of a name."""
+    rest, _colon, tag = name.rpartition(":")
+    path = rest if "/" in rest else f"library/{rest}"
+    return f"https://registry.ollama.ai/v2/{path}/manifests/{tag}"
 
 
 def delete(server: OllamaServer, exchange: Exchange) -> None:
@@ -99,59 +141,6 @@ def copy(server: OllamaServer, exchange: Exchange) -> None:
             raise EngineError(404, f'model "{source}" not found')
         server.store.copy(model, target)
     exchange.send(200)
-
-
-def create(server: OllamaServer, exchange: Exchange) -> None:
-    """POST /api/create: from another model with other parameters, or from an uploaded file."""
-    body = read_body(exchange.body, "CreateRequest")
-    name = body.get("model") or body.get("name") or ""
-    target = normalize(name)
-    if target is None:
-        raise EngineError(400, "invalid model name")
-    lines = list(_create(server, body, target))
-    if body.get("stream") is False:
-        exchange.json(200, {"status": "success"})
-        return
-    for status in lines:
-        exchange.line({"status": status})
-
-
-def _create(server: OllamaServer, body: dict[str, Any], target: str) -> Iterator[str]:
-    origin, files = body.get("from"), body.get("files") or {}
-    if not origin and not files:
-        raise EngineError(400, "neither 'from' or 'files' was specified")
-    with server.clock.changed:
-        if origin:
-            base = server.store.find(str(origin)) or pullable(str(origin))
-            if base is None:
-                raise EngineError(400, f'pull model manifest: file does not exist: "{origin}"')
-            model = replace(base, name=target, blob_key=base.blob_key or base.name, parent_model=base.name)
-        else:
-            digest = str(next(iter(files.values()))).removeprefix("sha256:")
-            if digest not in server.store.blobs:
-                raise EngineError(400, f"blob sha256:{digest} not found")
-            yield "parsing GGUF"
-            model = replace(_uploaded(server), name=target, blob_key=digest)
-        parameters = {**model.parameter_values, **(body.get("parameters") or {})}
-        model = replace(
-            model,
-            parameters=tuple(parameters.items()),
-            template=body.get("template") or model.template,
-            system=body.get("system") or model.system,
-        )
-        server.store.put(model)
-    yield f"using existing layer sha256:{model.blob_digest}"
-    yield f"creating new layer sha256:{sha256(repr(model.parameters).encode()).hexdigest()}"
-    yield "writing manifest"
-    yield "success"
-
-
-def _uploaded(server: OllamaServer) -> SimulatedModel:
-    """Return the shape an uploaded file is taken for: it is not parsed, any small chat model will do."""
-    found = pullable("llama3.2:1b")
-    assert found is not None
-    assert server is not None
-    return found
 
 
 def blob(server: OllamaServer, exchange: Exchange) -> None:

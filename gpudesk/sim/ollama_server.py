@@ -8,14 +8,12 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gpudesk.sim import ollama_inference, ollama_manage
+from gpudesk.sim import ollama_create, ollama_inference, ollama_manage
 from gpudesk.sim.engine_runner import EngineError, EngineRequest
 from gpudesk.sim.engine_scheduler import Scheduler
 from gpudesk.sim.ollama_bodies import read_body
 from gpudesk.sim.ollama_faults import (
     ANSWER_KINDS,
-    LOAD_KINDS,
-    MEMORY_KIND,
     NO_JSON,
     Fault,
     FaultAnsweredError,
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
 
     from gpudesk.sim.clock import SimulatedClock
     from gpudesk.sim.engine_cards import EngineCards
-    from gpudesk.sim.engine_runner import Runner
     from gpudesk.sim.engine_settings import EngineSettings
     from gpudesk.sim.models import SimulatedModel
     from gpudesk.sim.ollama_http import Exchange
@@ -67,8 +64,8 @@ class OllamaServer:
         """Path to what is wrong with it; `*` is every path."""
         self.step_faults = Faults()
         """What goes wrong at a step of a client's; see `fault`."""
-        self.scheduler.trouble = self._load_trouble
-        self.scheduler.residents.memory_delay = self._memory_delay
+        self.scheduler.trouble = self.step_faults.load_trouble
+        self.scheduler.residents.memory_delay = self.step_faults.memory_delay
         self.requests: dict[str, int] = {}
         """How often each path was asked for."""
         self._listener: HttpListener | None = None
@@ -253,14 +250,6 @@ class OllamaServer:
         """
         return self.step_faults.add(StepFault(step, kind, moment, times, model, status, text, body, seconds, action))
 
-    def _load_trouble(self, request: EngineRequest) -> str:
-        met = self.step_faults.met("load", request.model.name, LOAD_KINDS)
-        return met.kind if met is not None else ""
-
-    def _memory_delay(self, runner: Runner) -> float | None:
-        met = self.step_faults.met("unload", runner.model.name, frozenset((MEMORY_KIND,)))
-        return met.seconds if met is not None else 0.0
-
     def _faulty(self, exchange: Exchange, fault: Fault) -> bool:
         fault.calls += 1
         if fault.wait_for is not None:
@@ -393,7 +382,7 @@ ROUTES: dict[str, dict[str, Callable[[OllamaServer, Exchange], None]]] = {
     "/api/pull": {"POST": ollama_manage.pull},
     "/api/delete": {"DELETE": ollama_manage.delete},
     "/api/copy": {"POST": ollama_manage.copy},
-    "/api/create": {"POST": ollama_manage.create},
+    "/api/create": {"POST": ollama_create.create},
     "/v1/models": {"GET": _openai_models},
     "/v1/chat/completions": {"POST": lambda server, exchange: ollama_inference.openai(server, exchange, chats=True)},
     "/v1/completions": {"POST": lambda server, exchange: ollama_inference.openai(server, exchange, chats=False)},

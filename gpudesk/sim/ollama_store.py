@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from gpudesk.sim.engine_catalog import catalog
@@ -19,8 +20,8 @@ _DEFAULT_HOST = "registry.ollama.ai/"
 _DEFAULT_NAMESPACE = "library/"
 _PART = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}$")
 _CONFIG_BYTES = 488
-_SMALL_LAYERS_BYTES = 13_000
-"""Template, license and parameters."""
+_LICENSE_BYTES = 11_300
+_TEMPLATE_BYTES = 1_700
 
 
 def normalize(name: str) -> str | None:
@@ -51,7 +52,13 @@ class ModelStore:
         self._models: dict[str, SimulatedModel] = {}
         self._modified: dict[str, float] = {}
         self.blobs: set[str] = set()
-        """Digests of files somebody uploaded, 64 hex digits."""
+        """Digests of files that were uploaded, or pulled for a model that is not complete; 64 hex digits."""
+        self.partial: dict[str, int] = {}
+        """Digest to how many bytes of a file are there: a pull that was broken off goes on from here."""
+        self.registry: dict[str, SimulatedModel] = {}
+        """What can be pulled besides the catalog, and instead of it: `publish` fills it."""
+        self.offline = False
+        """There is no way to the registry."""
         for model in models:
             self._models[model.name] = model
             self._modified[model.name] = -model.modified_seconds_ago
@@ -90,17 +97,52 @@ class ModelStore:
         """Give a model another name; both share the file and the digest."""
         self.put(replace(source, name=destination, blob_key=source.blob_key or source.name))
 
+    def publish(self, model: SimulatedModel) -> None:
+        """Let a model be there to pull; under a name of the catalog it is a new version."""
+        self.registry[model.name] = model
+
+    def available(self, name: str) -> SimulatedModel | None:
+        """Return what the registry has under a name."""
+        normal = normalize(name)
+        return None if normal is None else self.registry.get(normal) or pullable(normal)
+
     def has_blob(self, digest: str) -> bool:
         """Tell whether a file is there."""
-        return digest in self.blobs or any(model.blob_digest == digest for model in self._models.values())
+        return digest in self.blobs or any(
+            digest == listed for model in self._models.values() for listed, _size in layers_of(model)
+        )
 
 
 def size_bytes(model: SimulatedModel) -> int:
     """Return all layers of a model on disk, as `/api/tags` adds them up."""
     if model.remote:
         return 384
+    return sum(size for _digest, size in layers_of(model))
+
+
+def layers_of(model: SimulatedModel) -> tuple[tuple[str, int], ...]:
+    """Return digest and size of every file a model is made of, in the order of its manifest, the config last."""
     weights = weights_of(model)
-    return weights.file + weights.projector_file + draft_bytes_of(model) + _SMALL_LAYERS_BYTES + _CONFIG_BYTES
+    found = [(model.blob_digest, weights.file)]
+    if model.projector_digest is not None:
+        found.append((model.projector_digest, weights.projector_file))
+    if model.draft_digest is not None:
+        found.append((model.draft_digest, draft_bytes_of(model)))
+    found.append((_digest(model.template), _TEMPLATE_BYTES))
+    found.append((_digest(model.license), _LICENSE_BYTES))
+    if model.parameters:
+        found.append((parameters_digest(model), len(repr(model.parameters))))
+    found.append((_digest(model.digest), _CONFIG_BYTES))
+    return tuple(found)
+
+
+def parameters_digest(model: SimulatedModel) -> str:
+    """Return the digest of the layer with a model's parameters."""
+    return _digest(repr(model.parameters))
+
+
+def _digest(content: str) -> str:
+    return sha256(content.encode()).hexdigest()
 
 
 def pullable(name: str) -> SimulatedModel | None:

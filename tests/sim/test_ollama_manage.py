@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -70,14 +71,96 @@ def test_a_pull_tells_how_far_it_is_and_ends_with_success(station: SimulatedWork
     progress = [line for line in lines if "digest" in line]
     assert progress[0]["status"] == f"pulling {progress[0]['digest'][7:19]}"
     assert "completed" not in progress[0], "nothing yet is left out, not zero"
-    completed = [line["completed"] for line in progress[1:]]
-    assert completed == sorted(completed)
-    assert completed[-1] == progress[-1]["total"]
+    weights = [line for line in progress if line["digest"] == progress[0]["digest"]]
+    completed = [line["completed"] for line in weights[1:]]
+    assert len(completed) == 40
+    assert completed == sorted(set(completed))
+    assert completed[-1] == weights[-1]["total"]
+    files = {line["digest"]: line["total"] for line in progress}
+    assert len(files) == 4, "weights, template, license, config"
+    assert names(client)[0] == "smollm2:1.7b"
+    listed = next(row["size"] for row in client.get("/api/tags").json()["models"] if row["name"] == "smollm2:1.7b")
+    assert sum(files.values()) == listed
+
+
+def test_a_pull_of_what_is_there_is_one_line_for_each_file(station: SimulatedWorkstation, client: httpx.Client) -> None:
+    first, *files, verifying, writing, success = pulled(station, client, model=CHAT)
+    assert [line["status"] for line in (first, verifying, writing, success)] == [
+        "pulling manifest", "verifying sha256 digest", "writing manifest", "success",
+    ]  # fmt: skip
+    assert [line["completed"] for line in files] == [line["total"] for line in files]
+    assert len(files) == 4
+
+
+def started(station: SimulatedWorkstation, client: httpx.Client, name: str) -> Iterator[dict[str, Any]]:
+    """Pull while time passes, line by line; leaving it closes the connection."""
+    with client.stream("POST", "/api/pull", json={"model": name}) as response:
+        lines = response.iter_lines()
+        ended = threading.Event()
+
+        def tick() -> None:
+            while not ended.wait(0.002):
+                station.step(1)
+
+        thread = threading.Thread(target=tick)
+        thread.start()
+        try:
+            yield from (json.loads(line) for line in lines)
+        finally:
+            ended.set()
+            thread.join()
+
+
+def test_a_pull_that_is_left_goes_on_where_it_was(station: SimulatedWorkstation, client: httpx.Client) -> None:
+    fault = station.server.fault("pull", "hang", moment="middle")
+    lines = started(station, client, "smollm2:1.7b")
+    last = next(line for line in lines if line.get("completed", 0) * 2 >= line.get("total", 1))
+    assert fault.reached.wait(5)
+    lines.close()  # type: ignore[attr-defined]
+    fault.release()
+    assert "smollm2:1.7b" not in names(client)
+    again = pulled(station, client, model="smollm2:1.7b")
+    resumed = next(line for line in again if "digest" in line)
+    assert resumed["digest"] == last["digest"]
+    assert last["completed"] <= resumed["completed"] < resumed["total"]
     assert names(client)[0] == "smollm2:1.7b"
 
 
-def test_a_pull_of_what_is_there_is_short(station: SimulatedWorkstation, client: httpx.Client) -> None:
-    assert len(pulled(station, client, model=CHAT)) == 5
+@pytest.mark.parametrize(
+    "text", ["max retries exceeded: EOF", "write /blobs/sha256-x-partial: no space left on device"]
+)
+def test_a_pull_that_fails_half_way_is_an_error_line(
+    station: SimulatedWorkstation, client: httpx.Client, text: str
+) -> None:
+    station.server.fault("pull", "error", moment="middle", text=text)
+    lines = pulled(station, client, model="smollm2:1.7b")
+    assert lines[-1] == {"error": text}
+    assert lines[-2]["completed"] * 2 == pytest.approx(lines[-2]["total"], rel=0.01)
+
+
+def test_without_a_way_to_the_registry_nothing_is_pulled(station: SimulatedWorkstation, client: httpx.Client) -> None:
+    station.server.store.offline = True
+    answer = client.post("/api/pull", json={"model": "smollm2:1.7b", "stream": False})
+    assert answer.status_code == 500
+    assert answer.json()["error"].startswith(
+        'pull model manifest: Get "https://registry.ollama.ai/v2/library/smollm2/manifests/1.7b": dial tcp: '
+    )
+
+
+def test_a_new_version_of_a_name_is_another_file_and_what_is_loaded_stays_the_old_one(
+    station: SimulatedWorkstation, client: httpx.Client
+) -> None:
+    with station.timeline.changed:
+        station.stage.loaded("llama3.2:1b", keep_alive=-1)
+    before = digest_of(client, "llama3.2:1b")
+    old = station.server.store.find("llama3.2:1b")
+    assert old is not None
+    station.server.store.publish(replace(old, blob_key="llama3.2:1b of next week"))
+    lines = pulled(station, client, model="llama3.2:1b")
+    assert [line["status"] for line in lines[-2:]] == ["removing unused layers", "success"]
+    assert digest_of(client, "llama3.2:1b") != before
+    (loaded,) = client.get("/api/ps").json()["models"]
+    assert loaded["digest"] == before
 
 
 def test_a_pull_of_an_unknown_model_is_an_error_line_with_200(client: httpx.Client) -> None:
@@ -152,9 +235,29 @@ def test_a_blob_is_uploaded_checked_and_made_into_a_model(client: httpx.Client) 
     assert "own:latest" in names(client)
 
 
-def test_a_model_of_nothing_cannot_be_created(client: httpx.Client) -> None:
-    answer = client.post("/api/create", json={"model": "own"})
-    assert (answer.status_code, answer.json()) == (400, {"error": "neither 'from' or 'files' was specified"})
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ({"model": "own"}, "neither 'from' or 'files' was specified"),
+        ({"model": "own", "modelfile": f"FROM {CHAT}"}, "neither 'from' or 'files' was specified"),
+        ({"model": "a b", "from": CHAT}, "invalid model name"),
+    ],
+)
+def test_what_cannot_be_created_since_0_5_5(client: httpx.Client, body: dict[str, Any], error: str) -> None:
+    answer = client.post("/api/create", json=body)
+    assert (answer.status_code, answer.json()) == (400, {"error": error})
+
+
+def test_a_model_from_nowhere_is_tried_to_be_pulled(client: httpx.Client) -> None:
+    body = {"model": "own", "from": "nowhere"}
+    answer = client.post("/api/create", json=body)
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    assert (answer.status_code, lines) == (
+        200, [{"status": "pulling manifest"}, {"error": "pull model manifest: file does not exist"}],
+    )  # fmt: skip
+    whole = client.post("/api/create", json={**body, "stream": False})
+    assert (whole.status_code, whole.json()) == (500, {"error": "pull model manifest: file does not exist"})
+    assert "own:latest" not in names(client)
 
 
 @pytest.mark.parametrize(
