@@ -66,6 +66,7 @@ class OllamaProcess:
             **environment,
         }
         self._process: subprocess.Popen[bytes] | None = None
+        self._orphans: list[psutil.Process] = []
 
     @property
     def pid(self) -> int:
@@ -138,10 +139,38 @@ class OllamaProcess:
         assert pid in {runner.pid for runner in self.runners()}
         os.kill(pid, signal.SIGKILL)
 
+    def signal_runner(self, pid: int, number: signal.Signals) -> None:
+        """Send a signal to one of its runners, if it is there still."""
+        import psutil
+
+        for child in self._children():
+            if child.pid == pid:
+                with suppress(psutil.NoSuchProcess):  # checks the start time too, so never a later process
+                    child.send_signal(number)
+
+    def kill(self) -> None:
+        """End the server alone, as the out-of-memory killer would; its runners live on until `end_orphan` or `stop`."""
+        assert self._process is not None
+        self._orphans += self._children()
+        self._process.kill()
+        self._process.wait(STOP_SECONDS)
+        self._process = None
+
+    def end_orphan(self, pid: int) -> None:
+        """End a runner that a killed server left behind."""
+        for orphan in self._orphans:
+            if orphan.pid == pid and orphan.is_running():
+                orphan.kill()
+                # Its parent is init now, which may take its time to bury it.
+                orphan.wait(STOP_SECONDS)
+
     def stop(self) -> None:
         """End the server and whatever it started, and nothing else."""
         import psutil
 
+        for orphan in self._orphans:
+            self.end_orphan(orphan.pid)
+        self._orphans = []
         if self._process is None:
             return
         children = self._children()

@@ -9,16 +9,20 @@ from datetime import datetime
 
 from gpudesk.sim.engine_settings import EngineSettings
 from gpudesk.sim.models import Shape, SimulatedModel
+from gpudesk.sim.ollama_faults import StepFault
+from gpudesk.sim.ollama_server import OllamaServer
 from gpudesk.sim.scenarios import Scenario
 from gpudesk.sim.workstation import SimulatedWorkstation
 from gpudesk.sources.process_table import ProcessTable
 from tests.live.api import Api, version_of
 from tests.live.engine import RunnerProcess
 from tests.live.fixtures import MAX_LOADED_MODELS, NUM_PARALLEL
-from tests.live.models import ALIAS, CHAT, TINY_MODELS, WIDE, WIDE_CONTEXT, TinyModel
+from tests.live.models import ALIAS, CHAT, TINY_CHAT, TINY_MODELS, WIDE, WIDE_CONTEXT, TinyModel
+from tests.live.registry import REPOSITORY, Registry
 from tests.live.subject import Subject
 
 LOAD_SECONDS = 0.01
+DAY_SECONDS = 86_400.0
 TOKENS_PER_SECOND = 10.0
 
 
@@ -38,13 +42,50 @@ class SimulatedMachine:
         """Crash the runner with this pid."""
         server = self._workstation.server
         with server.clock.changed:
-            (runner,) = [one for one in server.scheduler.loaded.values() if one.pid == pid]
+            (runner,) = [one for one in server.scheduler.runners if one.pid == pid]
             server.scheduler.crash(runner)
 
     def restart(self) -> None:
         """End the server and start it again on its port."""
         self._workstation.server.stop()
         self._workstation.server.start()
+
+    @contextmanager
+    def stalled_loads(self) -> Iterator[None]:
+        """Let loads take a day."""
+        server = self._workstation.server
+        with server.clock.changed:
+            server.settings.load_seconds = DAY_SECONDS
+        try:
+            yield
+        finally:
+            with server.clock.changed:
+                server.settings.load_seconds = LOAD_SECONDS
+
+    def kill(self) -> None:
+        """End the server and leave its runners."""
+        self._workstation.server.kill()
+
+    def start(self) -> None:
+        """Start it again on its port."""
+        self._workstation.server.restart()
+
+    def end_orphan(self, pid: int) -> None:
+        """End a runner that was left behind."""
+        self._workstation.stage.quit(pid)
+
+    @contextmanager
+    def registry(self) -> Iterator[Registry]:
+        """Publish a model under a name that looks like the real registry's."""
+        server = self._workstation.server
+        registry = SimulatedRegistry(server)
+        server.store.publish(
+            replace(_simulated(TINY_CHAT, 0), name=registry.installed_name, blob_key="pulled", license="MIT")
+        )
+        try:
+            yield registry
+        finally:
+            registry.let_go()
 
     def now(self) -> datetime:
         """Tell the simulated time."""
@@ -53,6 +94,28 @@ class SimulatedMachine:
     def process_table(self) -> ProcessTable:
         """Return the simulated process table."""
         return self._workstation.process_table
+
+
+class SimulatedRegistry:
+    """What the simulated server takes for a registry."""
+
+    unknown = "http://127.0.0.1:5000/gpudesk-test/nowhere:latest"
+    installed_name = f"127.0.0.1:5000/{REPOSITORY}:latest"
+    name = f"http://{installed_name}"
+
+    def __init__(self, server: OllamaServer) -> None:
+        self._server = server
+        self._fault: StepFault | None = None
+        self.starts: list[int] = []
+
+    def hold(self) -> None:
+        """Stop half-way through the weights until `let_go`."""
+        self._fault = self._server.fault("pull", "hang", moment="middle", times=None)
+
+    def let_go(self) -> None:
+        """Send everything at once."""
+        if self._fault is not None:
+            self._fault.remove()
 
 
 @contextmanager

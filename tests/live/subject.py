@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from signal import SIGCONT, SIGSTOP
+from threading import Event, Thread
 from typing import Any, Protocol
 
 from gpudesk.sources.process_table import ProcessTable, PsutilProcessTable, RawProcess
 from tests.live.api import Api
 from tests.live.engine import OllamaProcess, RunnerProcess
 from tests.live.fixtures import MAX_LOADED_MODELS, NUM_PARALLEL
-from tests.live.models import PREFIX
+from tests.live.models import PREFIX, TINY_CHAT, write_model
+from tests.live.registry import LoopbackRegistry, Registry
+
+STOP_POLL_SECONDS = 0.02
 
 
 class Machine(Protocol):
@@ -27,6 +33,26 @@ class Machine(Protocol):
 
     def restart(self) -> None:
         """End the server and start it again."""
+        ...
+
+    def stalled_loads(self) -> AbstractContextManager[None]:
+        """Let loads inside begin and not end."""
+        ...
+
+    def kill(self) -> None:
+        """End the server alone, by SIGKILL."""
+        ...
+
+    def start(self) -> None:
+        """Start it again."""
+        ...
+
+    def end_orphan(self, pid: int) -> None:
+        """End a runner whose server was killed."""
+        ...
+
+    def registry(self) -> AbstractContextManager[Registry]:
+        """Open a registry from where the engine can pull one model."""
         ...
 
     def now(self) -> datetime:
@@ -73,6 +99,45 @@ class RealMachine:
         self.runners = server.runners
         self.kill_runner = server.kill_runner
         self.restart = server.restart
+        self.kill = server.kill
+        self.start = server.start
+        self.end_orphan = server.end_orphan
+
+    @contextmanager
+    def registry(self) -> Iterator[Registry]:
+        """Open a real one on loopback."""
+        path = self._server.directory / "pulled.gguf"
+        write_model(replace(TINY_CHAT, seed=7), path)
+        with LoopbackRegistry(path) as registry:
+            yield registry
+
+    @contextmanager
+    def stalled_loads(self) -> Iterator[None]:
+        """Stop every runner that starts meanwhile before the server has asked it whether it is ready.
+
+        The server waits a quarter of a second before it asks (llm/server.go `WaitUntilRunning` at v0.5.4).
+        """
+        before = {runner.pid for runner in self._server.runners()}
+        stopped: set[int] = set()
+        ended = Event()
+
+        def stop_new() -> None:
+            while not ended.wait(STOP_POLL_SECONDS):
+                for runner in self._server.runners():
+                    if runner.pid not in before | stopped:
+                        self._server.signal_runner(runner.pid, SIGSTOP)
+                        stopped.add(runner.pid)
+
+        watcher = Thread(target=stop_new, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            watcher.join()
+            for runner in self._server.runners():
+                if runner.pid in stopped:
+                    self._server.signal_runner(runner.pid, SIGCONT)
 
     def now(self) -> datetime:
         """It shares our clock."""
