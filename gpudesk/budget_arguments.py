@@ -36,6 +36,8 @@ def add_budget_verbs(verbs: Any, checked: Checked, add_common: Callable[[argpars
     tiers.add_argument("models", metavar="MODEL[@CTX]", nargs="*", type=checked(planner_values.model_value),
                        help="an installed model, a .gguf file or a saved reply of /api/show (.json); without one, "
                             "every installed model")  # fmt: skip
+    tiers.add_argument("--card", metavar="NAME", action="append", default=[],
+                       help='only this card of the table, e.g. "RTX 4090"; repeat for several')  # fmt: skip
     tiers.add_argument("--json", action="store_true", help="as one JSON document")
     add_common(tiers)
 

@@ -29,6 +29,9 @@ def add_planner_verbs(verbs: Any, checked: Checked, add_common: Callable[[argpar
                      help="an installed model, a .gguf file or a saved reply of /api/show (.json); @16k sets its "
                           "context")  # fmt: skip
     _add_options_of_loading(fit, checked)
+    fit.add_argument("--mmproj", metavar="FILE|none",
+                     help="the file that lets a .gguf model see (default: a fitting one beside it)")  # fmt: skip
+    _add_engine(fit, checked)
     fit.add_argument("--explain", action="store_true", help="how each part came about, with the source of its rule")
     fit.add_argument("--json", action="store_true", help="one JSON document; its keys are a contract")
     add_common(fit)
@@ -48,6 +51,19 @@ def add_planner_verbs(verbs: Any, checked: Checked, add_common: Callable[[argpar
     points.add_argument("what", metavar="WHAT", choices=("show", "export", "forget"),
                         help="show: how many and what they say; export: all as JSON; forget: delete them")  # fmt: skip
     add_common(points)
+
+
+def _add_engine(fit: argparse.ArgumentParser, checked: Checked) -> None:
+    engine = fit.add_argument_group("by which engine")
+    engine.add_argument("--engine", choices=("ollama", "llama-server"), default="ollama",
+                        help="default ollama; for llama-server, --ctx is its -c, the context of all slots together, "
+                             "and --parallel its -np")  # fmt: skip
+    engine.add_argument("--ngl", metavar="LAYERS", type=checked(planner_values.layers_value),
+                        help="layers on the cards, the output layer counted (default: as many as fit)")  # fmt: skip
+    engine.add_argument("--batch", metavar="TOKENS", type=checked(planner_values.batch_value),
+                        help="tokens that one graph computes: -ub, num_batch")  # fmt: skip
+    engine.add_argument("--fit", choices=("on", "off"), default="on",
+                        help="of llama-server: less context, then fewer layers until 1 GiB is free")  # fmt: skip
 
 
 def _add_options_of_loading(verb: argparse.ArgumentParser, checked: Checked) -> None:

@@ -11,6 +11,8 @@ from gpudesk.text import clean
 
 CONTEXT_MOST = 1 << 24
 PARALLEL_MOST = 256
+LAYERS_MOST = 1 << 20
+BATCH_MOST = 1 << 16
 CARDS_MOST = 64
 MODELS_MOST = 64
 MEMORY_MOST = 1 << 50
@@ -61,6 +63,20 @@ def parallel_value(text: object) -> int:
     if isinstance(text, str) and text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= PARALLEL_MOST:
         return int(text)
     raise UnusableError(f"a number of slots from 1 to {PARALLEL_MOST}")
+
+
+def layers_value(text: object) -> int:
+    """Check a number of layers."""
+    if isinstance(text, str) and text.isascii() and text.isdecimal() and int(text[:9]) <= LAYERS_MOST:
+        return int(text)
+    raise UnusableError(f"a number of layers from 0 to {LAYERS_MOST}")
+
+
+def batch_value(text: object) -> int:
+    """Check the size of a batch."""
+    if isinstance(text, str) and text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= BATCH_MOST:
+        return int(text)
+    raise UnusableError(f"a batch: tokens from 1 to {BATCH_MOST}")
 
 
 def kv_value(text: object) -> tuple[str, str]:

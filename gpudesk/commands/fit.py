@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from gpudesk.commands.planning import Situation, described, of_desk
-from gpudesk.errors import ExitCode
+from gpudesk.errors import ExitCode, UsageError
 from gpudesk.fit.values import LoadOptions, Verdict, Wanted
 
 if TYPE_CHECKING:
@@ -45,6 +45,15 @@ class FitRequest:
     version: str | None = None
     explain: bool = False
     as_json: bool = False
+    engine: str = "ollama"
+    layers: int | None = None
+    """`-ngl`."""
+    batch: int | None = None
+    """`-ub`."""
+    fit: bool = True
+    """llama-server's own `--fit`."""
+    mmproj: str | None = None
+    """A projector's file, or `none`; None takes one that lies beside a file and belongs to it."""
 
     @property
     def is_described(self) -> bool:
@@ -91,6 +100,11 @@ def request_from(given: Mapping[str, Any]) -> FitRequest:
         version=given.get("engine_version"),
         explain=given.get("explain", False),
         as_json=given.get("json", False),
+        engine=given.get("engine", "ollama"),
+        layers=given.get("ngl"),
+        batch=given.get("batch"),
+        fit=given.get("fit", "on") != "off",
+        mmproj=given.get("mmproj"),
     )
 
 
@@ -128,8 +142,8 @@ def load_options(request: FitRequest, asked: AskedModel, found: FoundModel, prof
         kv_cache_type_k=keys,
         kv_cache_type_v=values,
         flash_attention=flash,
-        batch_size=found.parameters.get("num_batch") or None,
-        layers_on_gpu=found.parameters.get("num_gpu"),
+        batch_size=request.batch or found.parameters.get("num_batch") or None,
+        layers_on_gpu=request.layers if request.layers is not None else found.parameters.get("num_gpu"),
         draft=found.draft,
         lora=found.adapters,
     )
@@ -171,6 +185,18 @@ def _look(workstation: Workstation) -> Desk:
 
 def situation_of(request: FitRequest, means: Means, desk: Desk | None) -> Situation:
     """Return what the plan is made against: the cards as told, else those of the desk."""
+    situation = _situation(request, means, desk)
+    if request.engine == "ollama":
+        return situation
+    from gpudesk.commands.fit_llama_server import options_of
+    from gpudesk.fit.llama_server import profile
+
+    # What Ollama holds stays where it is: a server of its own neither evicts nor shares it.
+    engine = profile(options_of(request), version=request.version, backend=situation.profile.backend)
+    return replace(situation, profile=engine, residents=())
+
+
+def _situation(request: FitRequest, means: Means, desk: Desk | None) -> Situation:
     reserve = means.settings.reserve_bytes
     if request.is_described or desk is None:
         return described(
@@ -191,10 +217,17 @@ def _plan(
 
     installed = desk.installed if desk is not None and desk.installed else None
     found = source.find([asked.word for asked in request.models], installed, progress_on(sys.stderr))
+    found = tuple(seeing(request, asked, each) for asked, each in zip(request.models, found, strict=True))
     wanted = [
         Wanted(each.name, each.metadata, load_options(request, asked, each, situation.profile), each.blob_digest)
         for asked, each in zip(request.models, found, strict=True)
     ]
+    told: tuple[str, ...] = ()
+    if request.engine != "ollama":
+        from gpudesk.commands.fit_llama_server import served
+
+        made, told = served(request, wanted, found, situation.cards, situation.profile)
+        wanted = list(made)
     siblings = source.find_all(smaller_siblings(found, installed or ()))[0]
     others = [
         Wanted(each.name, each.metadata, load_options(request, request.models[0], each, situation.profile),
@@ -209,8 +242,32 @@ def _plan(
         calibration=calibration_from(means.points_directory),
         installed=others,
     )
-    notes = (*situation.notes, *(note for each in found for note in each.notes))
+    notes = (*situation.notes, *(note for each in found for note in each.notes), *told)
     return replace(result, notes=(*notes, *result.notes))
+
+
+def seeing(request: FitRequest, asked: AskedModel, found: FoundModel) -> FoundModel:
+    """Return a model of a file with its projector: the one that is named, else one that lies beside it.
+
+    Raises:
+        UsageError: a projector is named for what is no single file.
+        SourceError: the named one cannot be read, or is none.
+    """
+    is_file = asked.word.lower().endswith(".gguf")
+    if request.mmproj not in (None, "none") and (not is_file or len(request.models) > 1):
+        raise UsageError("--mmproj goes with one .gguf file", "An installed model brings its own projector")
+    if request.mmproj == "none" or not is_file or found.metadata.projector_tensors:
+        return found
+    from pathlib import Path
+
+    from gpudesk.sources.gguf_files import read_model
+    from gpudesk.sources.mmproj_files import Beside, beside
+
+    path = Path(asked.word)
+    by_hand = Beside(Path(request.mmproj)) if request.mmproj is not None else None
+    taken = by_hand or beside(path, found.metadata.embedding_length)
+    metadata = found.metadata if taken.path is None else read_model(path, projector=taken.path)
+    return replace(found, metadata=metadata, notes=(*found.notes, *taken.notes))
 
 
 def smaller_siblings(found: Sequence[FoundModel], installed: Sequence[InstalledModel]) -> list[InstalledModel]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 from gpudesk.columns import Column, table, wrapped
 from gpudesk.commands.fit import FitRequest, Means, calibration_from, load_options, progress_on
 from gpudesk.errors import ExitCode, SourceError
-from gpudesk.fit.tiers import SMALL_MODEL_GB, TIERS, Tier, TierModel, tiers
+from gpudesk.fit.tiers import SMALL_MODEL_GB, TIERS, Tier, TierModel, tier_of, tiers
 from gpudesk.fit.values import Verdict, Wanted
 from gpudesk.units import UNKNOWN, gibibytes
 
@@ -41,7 +41,7 @@ def run(request: FitRequest, means: Means, out: TextIO) -> int:
     printed.
 
     Raises:
-        UsageError: a model that is not installed.
+        UsageError: a model that is not installed, a card nobody knows.
         SourceError: nobody to tell about a model that was named.
     """
     from gpudesk.commands.planning import profile_of
@@ -57,6 +57,7 @@ def run(request: FitRequest, means: Means, out: TextIO) -> int:
     finally:
         if workstation is not None:
             workstation.close()
+    rows = [tier_of(name) for name in request.cards] or TIERS
     profile = profile_of(request.version, os.environ)
     result = tiers(
         [_wanted(request, number, each, profile) for number, each in enumerate(found)],
@@ -64,6 +65,7 @@ def run(request: FitRequest, means: Means, out: TextIO) -> int:
         reserve_bytes=means.settings.reserve_bytes,
         calibration=calibration_from(means.points_directory) if found else None,
         contexts=0 < len(request.models) <= CONTEXTS_MOST,
+        rows=rows,
     )
     if request.as_json:
         from gpudesk.output import to_json

@@ -11,6 +11,7 @@ from gpudesk.fit.longest_context import longest_context
 from gpudesk.fit.planner import Planner
 from gpudesk.fit.values import CardBudget, EngineProfile, Verdict, Wanted
 from gpudesk.records import dataclass
+from gpudesk.units import GIBIBYTE
 
 SMALL_MODEL_GB = 4.2
 """A 7B model in Q4_K_M, in GB of 10**9, as the article's table has it."""
@@ -78,6 +79,7 @@ def tiers(
     reserve_bytes: int = 0,
     calibration: Calibration | None = None,
     contexts: bool = True,
+    rows: Sequence[tuple[str, tuple[str, ...], float]] = TIERS,
 ) -> tuple[Tier, ...]:
     """Plan each model alone on each tier.
 
@@ -87,8 +89,22 @@ def tiers(
         reserve_bytes: to keep free on each card.
         calibration: measured points.
         contexts: also look for the longest context.
+        rows: the tiers, `TIERS` or `tier_of` cards.
+
+    Raises:
+        UsageError: a card nobody knows.
     """
-    return tuple(_tier(row, models, profile, reserve_bytes, calibration, contexts) for row in TIERS)
+    return tuple(_tier(row, models, profile, reserve_bytes, calibration, contexts) for row in rows)
+
+
+def tier_of(name: str) -> tuple[str, tuple[str, ...], float]:
+    """Return a card of the table as a tier of its own.
+
+    Raises:
+        UsageError: a card nobody knows.
+    """
+    card = card_named(name)
+    return card.name, (card.name,), round(card.memory_total_bytes / GIBIBYTE)
 
 
 def _tier(

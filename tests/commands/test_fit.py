@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -380,3 +381,66 @@ class TestFromAShell:
             result = shell.run("fit", "a.gguf", option, value)
             assert result.returncode == 2
             assert result.stdout == ""
+
+
+class TestProjectors:
+    @pytest.fixture
+    def beside(self, model_file: Path, tmp_path: Path) -> Path:
+        """The model in a directory of its own, with a projector of 64 MiB that is for it."""
+        from tests.fit.headers import weights_bytes
+
+        model = tmp_path / "model.gguf"
+        model.symlink_to(model_file)
+        tensors = (Tensor("mm.weight", "F32", (4096, 4096)),)
+        keys = {"general.architecture": "clip", "clip.vision.projection_dim": 4096}
+        with (tmp_path / "mmproj-f16.gguf").open("wb") as file:
+            start = header(keys, tensors)
+            file.write(start)
+            file.truncate(len(start) + weights_bytes(tensors))
+        return model
+
+    def test_one_beside_a_file_is_counted_and_said(self, beside: Path) -> None:
+        _, content = answered(described(beside))
+        assert content["models"][0]["projector_bytes"] >= 64 * MIB
+        _, words = texted(described(beside, as_json=False))
+        assert "mmproj-f16.gguf beside it makes it see" in words
+
+    def test_none_leaves_it_out(self, beside: Path) -> None:
+        _, content = answered(described(beside, mmproj="none"))
+        assert content["models"][0]["projector_bytes"] == 0
+
+    def test_a_named_one_is_taken_from_anywhere(self, beside: Path, model_file: Path) -> None:
+        projector = str(beside.parent / "mmproj-f16.gguf")
+        _, content = answered(described(model_file, mmproj=projector))
+        assert content["models"][0]["projector_bytes"] >= 64 * MIB
+        with pytest.raises(UsageError, match="goes with one"):
+            answered(described(model_file, beside, mmproj=projector))
+
+
+class TestLlamaServer:
+    def test_ctx_is_for_all_slots_and_the_command_is_told(self, model_file: Path) -> None:
+        request = described(model_file, engine="llama-server", context_length=8192, parallel=2)
+        _, content = answered(request)
+        assert content["server"]["parallel"] == 2
+        assert content["models"][0]["context_length"] == 4096
+        _, words = texted(replace(request, as_json=False))
+        assert f"llama-server -m {model_file} -c 8192 -np 2" in words
+
+    def test_its_own_fit_takes_context_then_layers(self, model_file: Path) -> None:
+        tight = described(model_file, engine="llama-server", cards=(), memory=(8 * GIB,), as_json=False)
+        code, words = texted(tight)
+        assert code == ExitCode.OK
+        assert "context reduced from" in words
+        small = replace(tight, memory=(4 * GIB,))
+        code, words = texted(small)
+        assert code == ExitCode.FAILED
+        assert "--fit puts" in words
+
+    def test_without_fit_nothing_is_changed(self, model_file: Path) -> None:
+        request = described(model_file, engine="llama-server", fit=False, cards=(), memory=(8 * GIB,), as_json=False)
+        assert "--fit is off: taken as it is" in texted(request)[1]
+
+    def test_layers_are_those_of_ngl(self, model_file: Path) -> None:
+        for engine in ("llama-server", "ollama"):
+            _, content = answered(described(model_file, engine=engine, layers=10))
+            assert content["models"][0]["layers_on_gpu"] == 10

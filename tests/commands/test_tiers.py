@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -84,3 +85,16 @@ def test_a_model_nobody_knows() -> None:
     with pytest.raises(UsageError, match="qwen9 is not installed"):
         tiers.run(asked(AskedModel("qwen9")), means_with(models), io.StringIO())
     assert models.closed == 1
+
+
+def test_one_card_is_a_tier_of_its_own() -> None:
+    request = replace(asked(AskedModel("qwen3:14b"), as_json=True), cards=("RTX 4060", "RTX 4090"))
+    document = json.loads(shown(request, NamedModels("qwen3:14b")))
+    assert [tier["label"] for tier in document["tiers"]] == ["GeForce RTX 4060", "GeForce RTX 4090"]
+    assert [tier["models"][0]["fits"] for tier in document["tiers"]] == [False, True]
+    assert document["tiers"][1]["small_models"] == 4
+
+
+def test_a_card_nobody_knows_is_said() -> None:
+    with pytest.raises(UsageError, match="RTX 9999"):
+        shown(replace(asked(), cards=("RTX 9999",)), NamedModels(listed=False))
