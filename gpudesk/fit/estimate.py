@@ -217,23 +217,19 @@ def _cache(prepared: Prepared, load: Load, profile: EngineProfile) -> KvLayout:
 def _compute(prepared: Prepared, cache: KvLayout, load: Load, profile: EngineProfile, *, several: bool = False) -> int:
     """Return the compute buffer of a card, remembered: laying out a graph is the longest part of an estimate."""
     kept = load.options
-    key = (
-        id(prepared), load.batch_size, load.context_length, load.outputs, load.flash_attention, load.parallel,
-        kept.kv_cache_type_k, kept.kv_cache_type_v, kept.unified_kv, profile.backend, cache.cells, cache.sliding_cells,
-        several, kept.drafted_tokens,
-    )  # fmt: skip
+    options = GraphOptions(
+        batch=min(load.batch_size, padded(load.context_length)),
+        outputs=load.outputs,
+        flash_attention=load.flash_attention,
+        kv_cache_type_k=kept.kv_cache_type_k,
+        kv_cache_type_v=kept.kv_cache_type_v,
+        streams=1 if kept.unified_kv else load.parallel,
+        backend=profile.backend,
+        sequences=load.parallel * (1 + (kept.drafted_tokens or 0)),
+    )
+    key = (id(prepared), options, cache.cells, cache.sliding_cells, several)
     found = _computed.get(key)
     if found is None:
-        options = GraphOptions(
-            batch=min(load.batch_size, padded(load.context_length)),
-            outputs=load.outputs,
-            flash_attention=load.flash_attention,
-            kv_cache_type_k=kept.kv_cache_type_k,
-            kv_cache_type_v=kept.kv_cache_type_v,
-            streams=1 if kept.unified_kv else load.parallel,
-            backend=profile.backend,
-            sequences=load.parallel * (1 + (kept.drafted_tokens or 0)),
-        )
         found = compute_bytes(prepared.metadata, prepared.rules, cache, options)
         if several:
             found += pipeline_bytes(prepared.metadata, prepared.rules, cache, options)
