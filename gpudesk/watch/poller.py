@@ -304,8 +304,9 @@ class Poller:
         """Bring a source's next turn forward; after the read in progress, if there is one."""
         if turn.began_at is not None:
             turn.again = True
-        elif due < turn.due:
-            turn.due = due
+        else:
+            # Told even when it is due already: the thread waits in real time, the clock may have run ahead of that.
+            turn.due = min(due, turn.due)
             turn.condition.notify()
 
 
