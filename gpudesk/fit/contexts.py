@@ -25,24 +25,43 @@ def familiar(below: int, *, limit: int | None = None) -> tuple[int, ...]:
     return tuple(context for context in FAMILIAR if context < below and (limit is None or context <= limit))
 
 
-def longest(tried: Sequence[int], will_do: Callable[[int], bool], guess: int | None = None) -> int | None:
+def longest(
+    tried: Sequence[int], will_do: Callable[[int], bool], guess: int | None = None, bound: int | None = None
+) -> int | None:
     """Return the longest of these, given from short to long, that will do; None when none does.
 
-    Where one will do the shorter ones do. A guess near the answer, here of a linear cache, halves the tries; without
-    one the shortest is tried first, since often none will do.
+    Where one will do the shorter ones do.
+
+    Args:
+        tried: what to choose from.
+        will_do: asked as seldom as possible, never twice for the same.
+        guess: near the answer, if it is a good one. Without one the shortest is tried first: often none will do.
+        bound: about how long it may be at most, should the guess be too short.
     """
     if not tried:
         return None
-    at = 0 if guess is None else min(max(bisect_right(tried, guess) - 1, 0), len(tried) - 1)
     # Everything up to `low` will do, nothing from `high` on.
-    low, high, step = -1, len(tried), 1
-    upwards = will_do(tried[at])
-    low, high = (at, high) if upwards else (low, at)
-    while guess is not None and (high == len(tried) if upwards else low < 0) and 2 * step <= high - low:
-        at = low + step if upwards else high - step
+    low, high, start = -1, len(tried), 0 if guess is None else _place(tried, guess)
+    at = start
+    for step in (1, 4, None):
+        if will_do(tried[at]):
+            low = at
+        else:
+            high = at
+        if step is None or guess is None:
+            break
+        at = low + step if low >= start else high - step
+        if not low < at < high:
+            break
+    if bound is not None and low >= start and low < _place(tried, bound) < high:
+        at = _place(tried, bound)
         low, high = (at, high) if will_do(tried[at]) else (low, at)
-        step *= 3
     while low + 1 < high:
         middle = (low + high) // 2
         low, high = (middle, high) if will_do(tried[middle]) else (low, middle)
     return tried[low] if low >= 0 else None
+
+
+def _place(tried: Sequence[int], value: int) -> int:
+    """Return where the longest is that is not longer than this, or the shortest."""
+    return max(bisect_right(tried, value) - 1, 0)

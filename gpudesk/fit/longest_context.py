@@ -52,30 +52,33 @@ def longest_context(
         return planner.is_as_good(changed, verdict)
 
     tried = exact(trained) if below is None else familiar(below, limit=trained)
-    return longest(tried, will_do, _guess(planner, wanted, position, verdict))
+    return longest(tried, will_do, *_guesses(planner, wanted, position, verdict))
 
 
-def _guess(planner: Planner, wanted: Sequence[Wanted], position: int, verdict: Verdict) -> int | None:
-    """Return about how long it may be: what is free beside the plan, or missing, over what one token takes."""
-    if not planner.cards:
-        return None
+def _guesses(
+    planner: Planner, wanted: Sequence[Wanted], position: int, verdict: Verdict
+) -> tuple[int | None, int | None]:
+    """Return about how long it may be where the model is, and with all there is on all cards.
+
+    That is what is free beside the plan, or missing, over what one token takes.
+    """
     comfortable = verdict is Verdict.FITS
     resolved = planner.resolved(wanted)
-    made = planner.arranged(wanted)
-    alone = planner.arranger.alone(resolved[position], 0)
-    each = alone.parts.kv_cache_bytes // max(1, alone.context_length)
-    one = made.models[position]
+    models = [planner.arranger.alone(one, 0) for one in resolved] if planner.cards else []
+    each = models[position].parts.kv_cache_bytes // max(1, models[position].context_length) if models else 0
     if not each:
-        return None
-    if one.layers_on_gpu == one.layers_total and made.verdict in (Verdict.FITS, Verdict.TIGHT):
-        used = [card for card, parts in zip(made.cards, one.by_card, strict=True) if parts.total_bytes]
-        needed = sum(card.high_bytes if comfortable else card.planned_bytes for card in used)
-        free = sum(card.budget.available_bytes for card in used) - needed
-    else:
-        used = list(made.cards)
-        models = [planner.arranger.alone(each_wanted, 0) for each_wanted in resolved]
-        needed = sum(model.high_bytes if comfortable else model.parts.total_bytes for model in models)
-        free = sum(card.budget.available_bytes for card in used) - needed
-    if comfortable:
-        free -= sum(margin_of(card.budget) for card in used)
-    return alone.context_length + free // each
+        return None, None
+    made = planner.arranged(wanted)
+    one, present = made.models[position], models[position].context_length
+    margins = [margin_of(card.budget) if comfortable else 0 for card in made.cards]
+    needed = sum(model.high_bytes if comfortable else model.parts.total_bytes for model in models)
+    room = sum(card.budget.available_bytes for card in made.cards) - sum(margins)
+    bound = present + (room - needed) // each
+    if one.layers_on_gpu < one.layers_total or made.verdict not in (Verdict.FITS, Verdict.TIGHT):
+        return bound, None
+    free = sum(
+        card.budget.available_bytes - (card.high_bytes if comfortable else card.planned_bytes) - margin
+        for card, parts, margin in zip(made.cards, one.by_card, margins, strict=True)
+        if parts.total_bytes
+    )
+    return present + free // each, bound

@@ -23,7 +23,8 @@ def test_familiar_ones_are_below_what_there_is_and_within_what_was_trained() -> 
 
 @pytest.mark.parametrize("most", [0, 255, 256, 257, 5000, 8192, 10**6])
 @pytest.mark.parametrize("off", [None, -(10**6), -3000, -256, 0, 300, 10**6])
-def test_the_longest_is_found_whatever_the_guess(most: int, off: int | None) -> None:
+@pytest.mark.parametrize("bound", [None, -3000, 0, 700, 10**6])
+def test_the_longest_is_found_whatever_the_guess(most: int, off: int | None, bound: int | None) -> None:
     tried: list[int] = []
 
     def will_do(context: int) -> bool:
@@ -32,10 +33,11 @@ def test_the_longest_is_found_whatever_the_guess(most: int, off: int | None) -> 
 
     contexts = exact(8192)
     expected = max((context for context in contexts if context <= most), default=None)
-    assert longest(contexts, will_do, None if off is None else most + off) == expected
+    guess, limit = (None if value is None else most + value for value in (off, bound))
+    assert longest(contexts, will_do, guess, limit) == expected
     assert len(tried) == len(set(tried)), "nothing is asked twice"
     if off is None:
-        assert len(tried) <= (1 if most < 256 else 6)
+        assert len(tried) <= (1 if most < 256 else 7)
     if off == 0:
         assert len(tried) <= 2
 
