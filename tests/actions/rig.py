@@ -30,7 +30,7 @@ from gpudesk.cancellation import Cancellation
 from gpudesk.config import EngineAddress
 from gpudesk.domain.desk import Desk
 from gpudesk.domain.keep_alive import FOREVER, KeepAliveWish
-from gpudesk.domain.pin import PinWish
+from gpudesk.domain.pin import PinSample, PinWish
 from gpudesk.sim.clock import RunningClock
 from gpudesk.sim.engine_settings import EngineSettings
 from gpudesk.sim.scenarios import Scenario
@@ -65,6 +65,22 @@ class MemoryPins:
 
     def remove(self, engine_url: str, name: str) -> bool:
         return self.wishes.pop((engine_url, name), None) is not None
+
+
+class PinsInMemory:
+    """Those pins as a source."""
+
+    name = "pins"
+    interval_seconds = 0.2
+
+    def __init__(self, pins: MemoryPins) -> None:
+        self._pins = pins
+
+    def read(self, _desk: Desk) -> PinSample:
+        return PinSample(self._pins.read())
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class MemoryJournal:
@@ -144,7 +160,14 @@ class Rig:
         )  # fmt: skip
         processes = ProcessSource(sim.process_table, clock=sim.clock, models_directories=())
         self.poller = Poller(
-            (driver, OllamaSource(client, sim.clock), OllamaCatalogSource(client, sim.clock), processes), sim.clock
+            (
+                driver,
+                OllamaSource(client, sim.clock),
+                OllamaCatalogSource(client, sim.clock),
+                processes,
+                PinsInMemory(self.pins),
+            ),
+            sim.clock,
         )
         self.poller.start()
         self.ports = Ports(self.poller, (self.control,), self.oracle, self.pins, self.journal, self.turn)
