@@ -11,25 +11,27 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gpudesk.domain.engine import Era, era_of
-from gpudesk.fit import compute as graphs
 from gpudesk.fit import kv_cache as caches
 from gpudesk.fit import projector
-from gpudesk.fit.estimate import MATRICES_OF_A_LAYER, Prepared, prepare, reserves_all_outputs
+from gpudesk.fit.estimate import MATRICES_OF_A_LAYER, Prepared, estimate, prepare
 from gpudesk.fit.from_keys import metadata_from_keys
 from gpudesk.fit.from_show import with_projector
 from gpudesk.fit.metadata import Tensor
 from gpudesk.fit.overhead import overhead
-from gpudesk.fit.values import EngineProfile, LoadOptions
+from gpudesk.fit.values import CardBudget, EngineProfile, LoadOptions, Wanted
+from gpudesk.records import replace
 from gpudesk.sim.cards import MEBIBYTE
 from gpudesk.sim.models import SimulatedModel
 from gpudesk.sim.ollama_show import all_tensors, model_info, projector_info
 
 if TYPE_CHECKING:
-    from gpudesk.fit.values import CardBudget
     from gpudesk.sim.models import Shape
 
 CONTEXT_BYTES = 457 * MEBIBYTE
 """What Ollama takes for a CUDA context with cuBLAS, whatever the card (ollama ml/device.go:359)."""
+
+ROOMY_CARDS = (CardBudget(0, "", 1 << 50, 1 << 50), CardBudget(1, "", 1 << 50, 1 << 50))
+"""Cards that take everything: what lies on them depends on the model alone."""
 
 CACHE_TYPES = {
     "": "F16", "f16": "F16", "bf16": "BF16", "f32": "F32", "q8_0": "Q8_0", "q5_1": "Q5_1", "q5_0": "Q5_0",
@@ -117,22 +119,9 @@ def sees_window(shape: Shape, quantization: str = "F16") -> tuple[bool, ...]:
 @lru_cache(maxsize=2048)
 def compute_bytes(shape: Shape, options: RunOptions, quantization: str = "F16", *, several: bool = False) -> int:
     """Return the compute buffer of one card; of one among several that share all layers."""
-    prepared = header(shape, quantization)
-    cache = _cache(shape, quantization, options)
-    load = options.load
-    all_outputs = reserves_all_outputs(profile_of(options.version))
-    graph = graphs.GraphOptions(
-        batch=min(options.batch, caches.padded(options.context_length)),
-        outputs=options.batch if all_outputs else options.parallel,
-        flash_attention=options.flash_attention,
-        kv_cache_type_k=load.kv_cache_type_k,
-        kv_cache_type_v=load.kv_cache_type_v,
-        streams=options.parallel,
-    )
-    found = graphs.compute_bytes(prepared.metadata, prepared.rules, cache, graph)
-    if several:
-        found += graphs.pipeline_bytes(prepared.metadata, prepared.rules, cache, graph)
-    return found
+    wanted = Wanted("", header(shape, quantization).metadata, options.load)
+    profile = replace(profile_of(options.version), spread=several)
+    return estimate(wanted, profile, ROOMY_CARDS if several else ROOMY_CARDS[:1]).by_card[0].compute_bytes
 
 
 def copied_bytes(shape: Shape, quantization: str) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from gpudesk.domain.engine import Era
 from gpudesk.fit import placement as layouts
 from gpudesk.fit.values import Parts
+from gpudesk.records import replace
 from gpudesk.sim.cards import GIBIBYTE
 from gpudesk.sim.engine_memory import (
     CONTEXT_BYTES,
@@ -215,6 +216,10 @@ def fit(
     margin = FIT_MARGIN_BYTES + (seeing if on_card else 0)
     wanted = burden(model, options, cards, projector_on_card=on_card)
     found = layouts.place(wanted, cards, margin=margin, experts_to_host=True)
+    if found.complete and sum(number > 0 for number in found.layers_by_card) > 1:
+        # Whole on several cards it runs as a pipeline, which takes more.
+        several = compute_bytes(model.shape, options, model.quantization, several=True)
+        found = layouts.place(replace(wanted, compute_bytes=several), cards, margin=margin, experts_to_host=True)
     return place(
         model, options, found.layers_on_gpu, cards, counts=found.layers_by_card, projector_on_card=on_card,
         experts_on_host=found.expert_layers_on_host,
