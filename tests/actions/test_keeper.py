@@ -89,4 +89,5 @@ FAILED = SourceState(f"ollama {LOCAL}", 1, NOW, NOW, Failure(FailureKind.TIMEOUT
     ],
 )
 def test_nothing_is_done_while_another_load_may_be_under_way(changes: dict[str, object], waits: bool) -> None:
-    assert (due(replace(desk(), **changes), KeeperMemory()) is None) is waits
+    seen = replace(desk(), **changes)  # type: ignore[arg-type]
+    assert (due(seen, KeeperMemory()) is None) is waits
