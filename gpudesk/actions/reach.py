@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import field
 
-from gpudesk.actions.lookup import is_pinned, loaded_as, loaded_now, runners, with_tag
+from gpudesk.actions.lookup import is_pinned, loaded_as, loaded_now, runners
 from gpudesk.actions.planned_steps import leave, total_seconds
 from gpudesk.actions.ports import Forecast, Forecaster
 from gpudesk.actions.refusals import cannot_fit, cannot_tell, pins_beside, pins_in_the_way
 from gpudesk.actions.room import Room, is_good, room_for
 from gpudesk.actions.values import ActionId, Danger, Load, Preview, Refusal, Step, StepKind
-from gpudesk.actions.wishes import Need, need_of, refusal_of, silent_engine
+from gpudesk.actions.wishes import Need, named, need_of, refusal_of, silent_engine
 from gpudesk.actions.wording import described, enumerated, shared, waiting
 from gpudesk.domain.desk import Desk, LoadedModel
 from gpudesk.records import dataclass, replace
@@ -45,6 +45,7 @@ def reach(desk: Desk, aim: Aim, forecaster: Forecaster) -> Preview:
     refusal = refusal or silent_engine(desk, aim.leaving)
     if refusal is not None:
         return replace(blank, refusal=refusal)
+    aim = replace(aim, wanted=tuple(named(desk, wish) for wish in aim.wanted))
     needs, conflict = _needs(desk, aim, forecaster)
     if conflict is not None:
         return replace(blank, refusal=conflict)
@@ -73,8 +74,8 @@ def _needs(desk: Desk, aim: Aim, forecaster: Forecaster) -> tuple[list[Need], Re
     by_runner: dict[str, Need] = {}
     for wanted in aim.wanted:
         wish = wanted
-        alias = loaded_as(desk, wish) or same.get(with_tag(wish.name).casefold())
-        if alias is not None and alias.name.casefold() != with_tag(wish.name).casefold() and not wish.context_length:
+        alias = loaded_as(desk, wish) or same.get(wish.name.casefold())
+        if alias is not None and alias.name.casefold() != wish.name.casefold() and not wish.context_length:
             # Another name may have another context baked in; the one that is loaded says nothing about it.
             context = forecaster.forecast(desk, [wish]).context_length
             wish = replace(wish, context_length=context)
@@ -142,7 +143,7 @@ def _preview(
         steps += leave(desk, model, why)
         if model.key in chosen or not aim.named or is_pinned(desk, model):
             loses.append(f"{described(desk, model)} is unloaded{f': {why}' if why else ''}")
-    steps += _wished(desk, needs, loads, room.forecast, forecaster, restore_pin=bool(aim.restore_pin))
+    steps += _wished(desk, needs, loads, room.forecast, forecaster, restore_pin=aim.restore_pin)
     freed = sum(model.memory_bytes or 0 for model in room.leaving if model.local)
     return replace(
         blank,
@@ -175,7 +176,7 @@ def _told(desk: Desk, needs: Sequence[Need], room: Room) -> tuple[str, ...]:
 
 def _wished(
     desk: Desk, needs: Sequence[Need], loads: Sequence[Need], forecast: Forecast, forecaster: Forecaster, *,
-    restore_pin: bool,
+    restore_pin: bool | None,
 ) -> list[Step]:  # fmt: skip
     """Return the steps that load, and set timers and pins: timers first, for they take no time."""
     sizes = dict(forecast.by_model)
@@ -187,8 +188,12 @@ def _wished(
             seconds = forecaster.forecast(desk, [need.load]).expected_seconds
         why = f"is loaded with context {need.there.context_length}" if need.there is not None else None
         steps.append(Step(StepKind.LOAD, load, seconds, why))
-    pinned = [replace(need.load, pinned=True) for need in needs if need.pins]
-    return [*steps, *(Step(StepKind.PIN, load, restore_pin=restore_pin or load.restore_pin) for load in pinned)]
+    pins = [replace(need.load, pinned=True) for need in needs if need.pins]
+    return [*steps, *(Step(StepKind.PIN, pin, restore_pin=_choose(restore_pin, pin.restore_pin)) for pin in pins)]
+
+
+def _choose(wished: bool | None, there: bool) -> bool:
+    return there if wished is None else wished
 
 
 def _free_after(desk: Desk, loads: Sequence[Need], room: Room, freed: int) -> int | None:

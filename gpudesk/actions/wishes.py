@@ -84,6 +84,14 @@ def silent_engine(desk: Desk, models: Iterable[LoadedModel]) -> Refusal | None:
     return None
 
 
+def named(desk: Desk, wish: Load) -> Load:
+    """Return a wish with the name and the digest the engine has for it."""
+    installed = installed_as(desk, wish)
+    if installed is None:
+        return replace(wish, name=with_tag(wish.name))
+    return replace(wish, name=installed.name, digest=installed.digest)
+
+
 def need_of(
     desk: Desk, wish: Load, *, restore_pin: bool | None = None, same_weights: LoadedModel | None = None
 ) -> Need:
@@ -96,11 +104,7 @@ def need_of(
         same_weights: a loaded model with the same file, where only its header told that.
     """
     installed = installed_as(desk, wish)
-    wish = replace(
-        wish,
-        name=installed.name if installed is not None else with_tag(wish.name),
-        digest=installed.digest if installed is not None else wish.digest,
-    )
+    wish = named(desk, wish)
     there = loaded_as(desk, wish) or same_weights
     known: InstalledModel | LoadedModel | None = installed or there
     pinned_now = there is not None and is_pinned(desk, there)
@@ -160,6 +164,8 @@ def _beside(desk: Desk, wish: Load, there: LoadedModel, *, pinned_now: bool, res
     if not reloads:
         # The engine lists the runner under the name it was first loaded by.
         wish = replace(wish, name=there.name, digest=there.digest or wish.digest)
+    held = pins_of(desk, there.engine_url, there.name, *there.shares_runner_with)
+    wish = replace(wish, restore_pin=wish.restore_pin or any(state.wish.restore for state in held))
     pins = (wish.pinned or (pinned_now and reloads)) and _pin_missing(desk, wish, there, asked, restore_pin)
     return Need(
         replace(wish, pinned=wish.pinned or pinned_now, memory_bytes=there.memory_bytes),
