@@ -112,22 +112,33 @@ def estimate(
     compute = _compute(prepared, cache, load, profile)
     overheads = tuple(overhead(profile, card) for card in cards)
     burden = _burden(prepared, load, profile, cache, compute, tuple(each[1] for each in overheads))
-    placement = _placed(burden, load, profile, cards)
+    placement = _placed(burden, load, profile, cards, prepared.projector_bytes)
     if len(cards) > 1 and placement.complete and sum(count > 0 for count in placement.layers_by_card) > 1:
         # Only a model that lies whole on several cards runs as a pipeline.
         several = _compute(prepared, cache, load, profile, several=True)
-        placement = _placed(replace(burden, compute_bytes=several), load, profile, cards)
+        placement = _placed(replace(burden, compute_bytes=several), load, profile, cards, prepared.projector_bytes)
     made = _estimate(wanted, prepared, load, profile, placement, overheads)
     return made if calibration is None else calibration.corrected(made, wanted, profile, cards)
 
 
-def _placed(burden: Burden, load: Load, profile: EngineProfile, cards: Sequence[CardBudget]) -> Placement:
+def _placed(
+    burden: Burden, load: Load, profile: EngineProfile, cards: Sequence[CardBudget], projector_bytes: int
+) -> Placement:
+    """Place a model as the engine does.
+
+    Ollama with llama-server keeps room for a projector twice: in the target it gives, and in llama-server's own
+    estimate (ollama llm/llama_server.go:722 at v0.33.0-rc2, llama.cpp tools/server/server-context.cpp:1003 at b10488).
+    """
+    layers = load.options.layers_on_gpu
+    margin = margin_bytes(profile)
+    if profile.kind == "ollama" and profile.era is Era.LLAMA_SERVER and layers is None:
+        margin += projector_bytes
     return place(
         burden,
         cards,
-        layers_on_gpu=load.options.layers_on_gpu,
+        layers_on_gpu=layers,
         groups=card_groups(cards, profile),
-        margin=margin_bytes(profile),
+        margin=margin,
         experts_to_host=profile.era is Era.LLAMA_SERVER,
     )
 
