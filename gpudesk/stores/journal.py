@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 FILE_NAME, OLDER_NAME = "journal.jsonl", "journal.older.jsonl"
 BOUND_BYTES = 2 << 20
 """About five thousand actions; as many again are in the older file."""
+READ_BYTES_MOST = 8 << 20
 _LOCK_SECONDS = 0.5
 
 
@@ -129,8 +130,8 @@ class FileJournal:
         try:
             with path.open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
-                file.seek(max(0, size - 2 * self._bound_bytes))
-                return file.read(2 * self._bound_bytes).splitlines()
+                file.seek(max(0, size - READ_BYTES_MOST))
+                return file.read(READ_BYTES_MOST).splitlines()
         except OSError:
             return []
 
