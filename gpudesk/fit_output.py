@@ -273,9 +273,9 @@ def _models(plan: Plan, style: Style) -> list[str]:
 
 
 def longest_words(plan: Plan) -> str:
-    """Say the longest context, and what ends it: `longest context that fits for qwen3:8b: 40960, as long …`."""
+    """Say the longest context, and what ends it: `longest context that fits for qwen3:8b: 40960, the trained limit`."""
     how = "that is only tight" if plan.longest_is_tight else "that fits"
-    trained = ", as long as it was trained for" if plan.longest_is_trained else ""
+    trained = ", the trained limit" if plan.longest_is_trained else ""
     return f"longest context {how} for {plan.models[0].name}: {plan.longest_context}{trained}"
 
 

@@ -11,12 +11,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from textual.pilot import Pilot
+
 from gpudesk.config import Settings
 from gpudesk.domain.desk import Desk
 from gpudesk.ui.app import GpudeskApp
+from gpudesk.ui.planner.screen import PlannerScreen
 from tests.ui.desks import GIB, many, one_card, seeded, spilled, two_cards
+from tests.ui.plans import HandMade, settled
 
 ASSETS = Path(__file__).parents[1] / "assets"
+PLANNED_TRIES = 500
 FONTS = "ui-monospace, 'DejaVu Sans Mono', 'Cascadia Mono', Menlo, Consolas, monospace"
 
 
@@ -39,16 +44,19 @@ PICTURES = (
     Picture("many-cards", many, (120, 40)),
     Picture("detail", one_card, (160, 44), keys=("enter",)),
     Picture("help", one_card, (120, 44), keys=("question_mark",)),
+    Picture("planner", one_card, (120, 40), keys=("f", "down", "down", "down", "space", "up", "up", "up")),
 )
 
 
 async def draw(picture: Picture) -> str:
     """Return a picture as SVG without anything that would be fetched from elsewhere."""
     settings = Settings(theme=picture.theme, reserve_bytes=GIB, reduced_motion=True)
-    app = GpudeskApp(seeded(picture.desk()), settings)
+    app = GpudeskApp(seeded(picture.desk()), settings, planning=HandMade)
     async with app.run_test(size=picture.size) as pilot:
         await pilot.pause()
-        await pilot.press(*picture.keys)
+        for key in picture.keys:
+            await pilot.press(key)
+            await planned(app, pilot)
         await pilot.pause()
         svg = app.export_screenshot(title="gpudesk")
     svg = re.sub(r"@font-face\s*\{[^}]*\}\s*", "", svg)
@@ -56,6 +64,16 @@ async def draw(picture: Picture) -> str:
     # Viewers other than browsers drop spaces at either end of a text, no-break spaces too.
     svg = svg.replace("<svg ", '<svg xml:space="preserve" ', 1)
     return "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"
+
+
+async def planned(app: GpudeskApp, pilot: Pilot[int]) -> None:
+    """Wait for the plan, where the planner is open: threads read headers and look for alternatives."""
+    for _ in range(PLANNED_TRIES):
+        await pilot.pause()
+        if not isinstance(app.screen, PlannerScreen) or settled(app.screen.board):
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("the plan was never made")
 
 
 def steady() -> None:

@@ -166,7 +166,7 @@ def test_the_longest_context_says_what_ends_it() -> None:
     plan = replace(fits(), longest_context=40960)
     assert longest_words(plan) == f"longest context that fits for {plan.models[0].name}: 40960"
     trained = longest_words(replace(plan, longest_is_trained=True))
-    assert trained.endswith(": 40960, as long as it was trained for")
+    assert trained.endswith(": 40960, the trained limit")
     assert longest_words(replace(plan, longest_is_tight=True)).startswith("longest context that is only tight for")
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from gpudesk.arguments import parse
 from gpudesk.errors import ExitCode
 from gpudesk.keymap import BINDINGS, check_keymap, display_key
 from gpudesk.output import schema_fields
@@ -65,3 +67,15 @@ def test_the_settings_it_shows_are_accepted() -> None:
 def test_the_exit_codes_are_the_programs() -> None:
     listed = re.findall(r"^\| (\d+) \|", README.read_text(encoding="utf-8"), re.MULTILINE)
     assert [int(code) for code in listed] == [int(code) for code in ExitCode]
+
+
+def commands() -> list[str]:
+    """Every command the README shows, without its comment."""
+    shown = re.findall(r"^    (gpudesk .*)$", README.read_text(encoding="utf-8"), re.MULTILINE)
+    return [line.split("  #")[0].strip() for line in shown]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_the_commands_it_shows_are_accepted(command: str) -> None:
+    verb = shlex.split(command, comments=True)[1]
+    assert parse(shlex.split(command, comments=True)[1:]).verb == verb

@@ -14,6 +14,8 @@ from gpudesk.ui.view_lower import EVENTS, INSTALLED, PROBLEMS, PROCESSES
 from gpudesk.ui.view_models import LOADED
 
 KEY_WIDTH = 17
+_UNTITLED = {"box": "[x]"}
+"""What stands for columns without a title."""
 
 LEGEND: tuple[tuple[str, str], ...] = (
     ("A B C …", "a loaded model: the same letter and shade in the bar, the table and the details"),
@@ -28,9 +30,25 @@ LEGEND: tuple[tuple[str, str], ...] = (
     ("● ◌ ✗", "an engine: up, not asked yet, unreachable"),
 )
 
+PLANNER_LEGEND: tuple[tuple[str, str], ...] = (
+    ("✓ fits", "with a margin to spare"),
+    ("≈ tight", "it goes in, but the upper end of the band does not, or hardly anything stays free"),
+    ("◐ spills", "some layers would run on the CPU and make it slow"),
+    ("✗ does not fit", "not even so"),
+    ("now / plan", "the card as it is, and as the plan would make it"),
+    ("stays comes goes", "what the plan means for a model: nothing, a load, an unload"),
+    ("reloads", "the engine loads it again: it is there with another context"),
+    ("restart", "slots and KV type belong to the engine, which needs a restart with other settings"),
+    ("calculated", "from the file's header alone; calibrated, measured: with loads that gpudesk has watched"),
+)
+"""The planner's verdicts and words."""
+
 
 def help_lines(keymap: Mapping[str, str], width: int) -> tuple[Line, ...]:
     """Return the help text for a width."""
+    # The planner is loaded when it is first asked for: it costs start-up time.
+    from gpudesk.ui.planner.view_choices import CHOICES
+
     lines: list[Line] = []
     for group, actions in groupby(BINDINGS, key=lambda action: action.group):
         lines.append(heading(group))
@@ -41,12 +59,16 @@ def help_lines(keymap: Mapping[str, str], width: int) -> tuple[Line, ...]:
     lines.append(heading("Signs"))
     for sign, meaning in LEGEND:
         lines += _entry(sign, meaning, width, "strong")
+    lines += [(), heading("Words of the planner")]
+    for word, meaning in PLANNER_LEGEND:
+        lines += _entry(word, meaning, width, "strong")
     for title, columns in (
         ("Columns of loaded models", LOADED.columns),
         ("Columns of installed models", INSTALLED.columns),
         ("Columns of other processes", PROCESSES.columns),
         ("Columns of events", EVENTS.columns),
         ("Columns of problems", PROBLEMS.columns),
+        ("Columns of the planner", CHOICES.columns),
     ):
         lines += _columns(title, columns, width)
     return tuple(lines)
@@ -63,5 +85,5 @@ def _columns(title: str, columns: tuple[Column, ...], width: int) -> list[Line]:
         return []
     lines: list[Line] = [(), heading(title)]
     for column in explained:
-        lines += _entry(column.title.strip() or "A", column.help, width, "strong")
+        lines += _entry(column.title.strip() or _UNTITLED.get(column.id, "A"), column.help, width, "strong")
     return lines

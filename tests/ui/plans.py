@@ -24,6 +24,7 @@ from gpudesk.fit.values import (
     Verdict,
     Wanted,
 )
+from gpudesk.ui.planner.board import Board
 from gpudesk.watch.planning import Ground, PlannableModel
 
 GIB = 1 << 30
@@ -169,7 +170,8 @@ class HandMade:
                         f"it believes to be free; set num_ctx 16384 and it will not" for name in self.evicts),
         )  # fmt: skip
         found = self._alternatives(wanted, ground, available) if alternatives else ()
-        return Plan(verdict, tuple(estimates), cards, total, server, found, 24576)
+        longest = 24576 if verdict in (Verdict.FITS, Verdict.TIGHT) else None
+        return Plan(verdict, tuple(estimates), cards, total, server, found, longest)
 
     def _alternatives(self, wanted: tuple[Wanted, ...], ground: Ground, available: int) -> tuple[Alternative, ...]:
         changes = (
@@ -191,3 +193,10 @@ class HandMade:
 
 def options(context: int | None = None, kv_type: str = "f16") -> LoadOptions:
     return LoadOptions(context_length=context, kv_cache_type_k=kv_type, kv_cache_type_v=kv_type)
+
+
+def settled(board: Board) -> bool:
+    """Every header is read and the whole plan is made, if there is anything to plan."""
+    readable = any(each.chosen and each.installed is not None and each.failure is None for each in board.choices)
+    planned = board.plan is not None and not board.partial
+    return not board.headers.reading.going_on and (planned or not board.ground.cards or not readable)

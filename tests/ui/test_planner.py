@@ -22,7 +22,7 @@ from gpudesk.ui.planner.thinking import Answer, Thinking
 from gpudesk.ui.screens.desk import DeskScreen
 from gpudesk.watch.planning import Handover, Purpose
 from tests.ui.desks import CHAT, CODER, EMBED, GIB, driver_missing, empty, engine_down, many, one_card, two_cards
-from tests.ui.plans import HandMade
+from tests.ui.plans import HandMade, settled
 from tests.ui.screens import COMFORTABLE, EVERYDAY, Shown, showing
 
 SETTINGS = Settings(reserve_bytes=GIB, reduced_motion=True)
@@ -67,13 +67,6 @@ async def planning(
         yield shown, planner
 
 
-def settled(board: Board) -> bool:
-    """Every header is read and the whole plan is made, if there is anything to plan."""
-    readable = any(each.chosen and each.installed is not None and each.failure is None for each in board.choices)
-    planned = board.plan is not None and not board.partial
-    return not board.headers.reading.going_on and (planned or not board.ground.cards or not readable)
-
-
 def test_f_opens_it_with_what_is_loaded_and_escape_goes_back() -> None:
     async def scenario() -> None:
         async with planning(one_card()) as (shown, planner):
@@ -97,6 +90,25 @@ def test_space_and_enter_add_and_take_out() -> None:
             assert CHAT.name not in [one.name for one in planner.questions[-1]]
             assert planner.left[-1] == (CHAT.name,)
             assert "goes" in shown.text()
+
+    run(scenario())
+
+
+@pytest.mark.slow
+def test_keys_in_a_burst_count_in_their_order() -> None:
+    async def scenario() -> None:
+        async with planning(one_card()) as (shown, _):
+            await shown.press("down", "down", "down")
+            board, at = board_of(shown), shown.app.screen
+            assert isinstance(at, PlannerScreen)
+            name = board.choices[3].name
+            # What an eager typist or a paste does: no turn of the loop between the keys.
+            at.list.action_choose()
+            at.action_context(1)
+            await until(shown, lambda: settled(board), "settled")
+            chosen = board.named(name)
+            assert chosen is not None
+            assert chosen.chosen
 
     run(scenario())
 

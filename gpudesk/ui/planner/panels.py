@@ -11,7 +11,7 @@ from gpudesk.ui.planner.layout import plan_planner
 from gpudesk.ui.planner.placing import PlacesLayout
 from gpudesk.ui.planner.view_answer import answer_lines, reading_words
 from gpudesk.ui.planner.view_bars import cards_lines
-from gpudesk.ui.planner.view_choices import CHOICES, KNOWN_CARDS
+from gpudesk.ui.planner.view_choices import KNOWN_CARDS
 from gpudesk.ui.planner.widgets import AnswerPanel, ChoiceList, PlanCards
 from gpudesk.ui.screens.base import SceneScreen
 from gpudesk.ui.view_footer import footer_line
@@ -59,7 +59,7 @@ class PlannerPanels(SceneScreen, inherit_bindings=False):
         self.footer_bar = LineWidget(self._footer_lines, id="footer")
         self.small = LineWidget(_small_lines, id="small")
         self.cards = PlanCards(self._cards_lines, id="plan-cards")
-        self.list = ChoiceList(CHOICES, id="choices")
+        self.list = ChoiceList(self.choose, id="choices")
         self.known_cards = RowList(KNOWN_CARDS, id="known")
         self.answer = AnswerPanel(self._answer_lines, id="answer")
         self._panels: dict[str, LineWidget] = {
@@ -106,6 +106,10 @@ class PlannerPanels(SceneScreen, inherit_bindings=False):
     def _again(self) -> None:
         if self._scene is not None and self._palette is not None:
             self.show(self._scene, self._palette)
+
+    def choose(self, name: str) -> None:
+        """Add a model to the plan or take it out."""
+        raise NotImplementedError
 
     # --- drawing ------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,6 @@ from gpudesk.ui.bindings import bindings_for
 from gpudesk.ui.planner.board import Board, read_file
 from gpudesk.ui.planner.choices import with_context_step, with_kv_step, with_slots_step
 from gpudesk.ui.planner.panels import PlannerPanels
-from gpudesk.ui.planner.widgets import ChoiceList
 from gpudesk.ui.widgets.row_list import RowList
 from gpudesk.watch.planning import Purpose
 
@@ -98,10 +97,9 @@ class PlannerScreen(PlannerPanels, inherit_bindings=False):
 
     # --- keys ---------------------------------------------------------------------------------------------------
 
-    def on_choice_list_toggled(self, event: ChoiceList.Toggled) -> None:
+    def choose(self, name: str) -> None:
         """Add a model to the plan or take it out."""
-        event.stop()
-        choice = self.board.named(event.name)
+        choice = self.board.named(name)
         if choice is not None and choice.failure is not None:
             self.notify(choice.failure, severity="error", markup=False)
         elif choice is not None:

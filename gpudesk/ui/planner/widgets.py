@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from textual.message import Message
-
 from gpudesk.keymap import Scope
 from gpudesk.ui.bindings import bindings_for
 from gpudesk.ui.cells import Line, Span
 from gpudesk.ui.layout import Frame, body_width
 from gpudesk.ui.planner.choices import Choice
+from gpudesk.ui.planner.view_choices import CHOICES
 from gpudesk.ui.widgets.panel import LineWidget, frame_lines
 from gpudesk.ui.widgets.row_list import RowList
 from gpudesk.ui.widgets.scrolling import ScrollingWidget
@@ -51,19 +50,23 @@ class ChoiceList(RowList[Choice]):
 
     BINDINGS = bindings_for(Scope.CHOICES)
 
-    class Toggled(Message):
-        """A model is to be added or taken out."""
+    def __init__(self, choose: Callable[[str], None], *, id: str) -> None:  # noqa: A002 - Textual's name
+        """Make the list.
 
-        def __init__(self, name: str) -> None:
-            super().__init__()
-            self.name = name
+        Args:
+            choose: adds a model to the plan or takes it out. Called at once: a message would come after the next
+                key, which may mean the model that is not chosen yet.
+            id: Textual's id.
+        """
+        super().__init__(CHOICES, id=id)
+        self._choose = choose
 
     def action_choose(self, name: str | None = None) -> None:
         """Add a model to the plan or take it out: the named one, else the one under the cursor."""
         if name is None:
             name = self.selected.name if self.selected is not None else None
         if name is not None:
-            self.post_message(self.Toggled(name))
+            self._choose(name)
 
     def action_details(self) -> None:
         """Enter chooses here: details are in the answer."""
