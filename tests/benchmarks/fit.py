@@ -76,6 +76,8 @@ SIZES = {
 def plan_seconds(runs: int) -> tuple[float, float, float]:
     """Median times of plans of six models on two cards, all alternatives included.
 
+    It is processor time: a plan neither reads nor waits, and the turns of other programs are not its own.
+
     Returns:
         For models that are far too large together, headers never seen before: nothing that depends on a model or its
             options is known, only tables that every plan shares (cards, architectures). The headers are read before.
@@ -115,6 +117,6 @@ def _timed(wanted: Sequence[Wanted], *names: str, loaded: int = 0, installed: Se
         for index, known in enumerate(card_named(name) for name in names)
     ]
     there = [Resident("another:1b", loaded, (loaded, 0), 300.0, context_length=4096)] if loaded else []
-    begin = time.perf_counter()
+    begin = time.process_time()
     plan(wanted, cards, EngineProfile(version="0.33.0"), residents=there, installed=installed)
-    return time.perf_counter() - begin
+    return time.process_time() - begin
