@@ -27,7 +27,7 @@ LINE_BYTES = 64 << 10
 """Most bytes of one line of a stream; Ollama's progress lines have some 150."""
 STREAM_BYTES = 2 << 30
 """Most bytes of a stream: at 16 progress lines per second some ten days."""
-SAID_CHARACTERS = 2000
+SAID_CHARACTERS = 20_000
 """Kept of an error text to find out what it is about; the part that tells is often at its end."""
 SHOWN_CHARACTERS = 200
 """Of an error text that are repeated."""
@@ -143,6 +143,7 @@ class OllamaChannel(OllamaClient):
         withdraw = cancel.on_cancel(line.cut)
         try:
             yield
+            cancel.check()  # a body that ends with its connection looks complete
         except SourceError:
             cancel.check()
             raise

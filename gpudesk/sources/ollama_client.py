@@ -171,7 +171,7 @@ class OllamaClient:
             try:
                 return pool.handle_request(request)
             except FAILURES as error:
-                died = isinstance(error, httpcore.NetworkError | httpcore.ProtocolError)
+                died = self._kept > 0 and isinstance(error, httpcore.NetworkError | httpcore.ProtocolError)
                 if is_retry or backend.deadline.connected or not died:
                     raise self._broken(error, seconds, answered=False) from None
         raise AssertionError("the second attempt returns or raises")

@@ -27,7 +27,7 @@ class Lifeline:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
-        self.cut_event = threading.Event()
+        self.changed = threading.Event()
         """Set when it is cut, and when a connection was made or could not be."""
         self.is_cut = False
 
@@ -49,7 +49,7 @@ class Lifeline:
             if self._socket is not None:
                 with suppress(OSError):  # the other side was quicker
                     self._socket.shutdown(socket.SHUT_RDWR)
-        self.cut_event.set()
+        self.changed.set()
 
     def release(self) -> None:
         """Let go of the connection: it is closed only when both descriptors are."""
@@ -87,6 +87,7 @@ class LifelineBackend(DeadlineBackend):
         line = self._current.line
         if line is None:
             return super().connect_tcp(host, port, timeout, local_address, socket_options)
+        line.changed.clear()
         ends_at = self.deadline.ends_at
         made: list[httpcore.NetworkStream | Exception] = []
 
@@ -100,10 +101,11 @@ class LifelineBackend(DeadlineBackend):
                     stream.close()
             except Exception as error:  # noqa: BLE001 - raised again by whoever waits
                 made.append(error)
-            line.cut_event.set()
+            line.changed.set()
 
         threading.Thread(target=connect, name="gpudesk connect", daemon=True).start()
-        line.cut_event.wait(self.deadline.remaining(None, httpcore.ConnectTimeout))
+        if not line.is_cut:
+            line.changed.wait(self.deadline.remaining(None, httpcore.ConnectTimeout))
         if line.is_cut:
             raise httpcore.ConnectError("canceled")
         if not made:

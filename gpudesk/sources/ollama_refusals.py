@@ -22,11 +22,12 @@ _OUT_OF_MEMORY = (
     "insufficient memory",
     "vk_error_out_of_device_memory",
     "erroroutofmemory",
+    "erroroutofdevicememory",
     "requires more system memory",
     "out-of-memory",
 )
 """Lower case. ollama/ollama llm/status.go:85 at v0.33.0-rc2, and what older versions say: `requires more system memory`
-(llm/server.go at v0.24.0), `unable to allocate CUDA0 buffer` (llama.cpp)."""
+(llm/server.go at v0.24.0), `unable to allocate CUDA0 buffer` and Vulkan's `ErrorOutOfDeviceMemory` (llama.cpp)."""
 _ROOM = "Unload another model, take a smaller context or a smaller quantization"
 _LOG = "Its log says more: `journalctl -u ollama`, or ~/.ollama/logs"
 _HINTS = (
