@@ -319,6 +319,14 @@ def test_a_swap_to_what_is_there_only_unloads() -> None:
     assert kinds(preview) == [("unload", CHAT)]
 
 
+def test_a_swap_out_of_an_engine_that_does_not_answer_is_refused() -> None:
+    there = loaded(CHAT, engine_url=REMOTE)
+    engines = (Engine(LOCAL, reachable=True), Engine(REMOTE, reachable=False, error="timed out"))
+    preview = previews.swap(desk(there, engines=engines), [there], wish(CODER), Arithmetic())
+    assert preview.refusal is not None
+    assert preview.refusal.message == f"{REMOTE} does not answer: timed out"
+
+
 def test_a_swap_without_cards_is_not_refused_for_them() -> None:
     before = replace(desk(loaded(CHAT)), cards=(CardState(Card(0, error="lost")),))
     assert previews.swap(before, before.models, wish(BIG), Arithmetic(unknown=[BIG])).runs
