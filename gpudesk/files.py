@@ -66,9 +66,12 @@ def read_bounded(path: Path, limit_bytes: int) -> bytes:
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
         descriptor = os.open(path, flags)
-        with os.fdopen(descriptor, "rb") as file:
-            _check_plain(path, os.fstat(file.fileno()))
-            data = file.read(limit_bytes + 1)
+        try:
+            _check_plain(path, os.fstat(descriptor))
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                data = file.read(limit_bytes + 1)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError as error:
         raise MissingFileError(f"{shortened(path)} does not exist") from error
     except (OSError, ValueError) as error:
