@@ -45,8 +45,17 @@ class ActionForecaster:
         """
         if not loads:
             return Forecast()
-        seconds = _seconds(desk, loads)
         ground = self._ground_of(desk)
+        key = (tuple(loads), frozenset(leaving))
+        found = ground.answers.get(key)
+        if found is None:
+            found = self._forecast(desk, ground, loads, leaving)
+            if found.verdict is not None:
+                ground.answers[key] = found
+        return found
+
+    def _forecast(self, desk: Desk, ground: _Ground, loads: Sequence[Load], leaving: Sequence[str]) -> Forecast:
+        seconds = _seconds(desk, loads)
         here = ground.for_engine(desk, loads[0].engine_url, leaving)
         if isinstance(here, str):
             return Forecast(expected_seconds=seconds, notes=(here,))
@@ -113,6 +122,8 @@ class _Ground:
 
     def __init__(self, desk: Desk, ground: Ground) -> None:
         self._ground = ground
+        self.answers: dict[tuple[tuple[Load, ...], frozenset[str]], Forecast] = {}
+        """What was asked about this desk already: a preview comes back to some questions."""
         on_cards = [model for model in desk.models if model.local and model.cards]
         self._residents: list[tuple[LoadedModel, Resident]] = []
         for resident in ground.residents:

@@ -9,7 +9,7 @@ from gpudesk.actions.lookup import is_pinned, loaded_as, loaded_now, runners
 from gpudesk.actions.planned_steps import leave, total_seconds
 from gpudesk.actions.ports import Forecast, Forecaster
 from gpudesk.actions.refusals import cannot_fit, cannot_tell, pins_beside, pins_in_the_way
-from gpudesk.actions.room import Room, is_good, room_for
+from gpudesk.actions.room import GOOD, Room, is_good, room_for
 from gpudesk.actions.values import ActionId, Danger, Load, Preview, Refusal, Step, StepKind
 from gpudesk.actions.wishes import Need, named, need_of, refusal_of, silent_engine
 from gpudesk.actions.wording import described, enumerated, shared, waiting
@@ -103,12 +103,13 @@ def _room(
     for order in orders:
         room = room_for(
             desk, [need.load for need in order], leaving, forecaster,
-            others_may_leave=aim.others_may_leave, staying=staying,
+            others_may_leave=aim.others_may_leave, staying=staying, whole=aim.whole,
         )  # fmt: skip
         rooms.append((order, room))
         if room.whole and not room.chosen:
             break
-        if len(orders) == 1 and len(given) > 1:
+        fits = room.forecast.verdict in GOOD
+        if len(orders) == 1 and len(given) > 1 and (fits or room.chosen):
             size = dict(room.forecast.by_model)
             largest = sorted(given, key=lambda need: -size.get(need.load.name, 0))
             if largest != given:

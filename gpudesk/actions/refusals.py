@@ -17,6 +17,10 @@ ROUGH_BYTES = GIBIBYTE
 """What a model takes beside its file when nobody knows its header: caches, graphs, the runner. Deliberately much."""
 
 
+NAMED_MOST = 3
+"""How many models a sentence names."""
+
+
 def pins_in_the_way(desk: Desk, loads: Sequence[Load], room: Room, forecaster: Forecaster) -> Refusal:
     """Say that only pinned models could make room, and what else would help."""
     pins = enumerated([described(desk, model) for model in room.blocked_by])
@@ -44,7 +48,7 @@ def cannot_fit(desk: Desk, subject: str, loads: Sequence[Load], room: Room, fore
     gone = {model.key for model in room.leaving}
     fresh = {model.key for load in loads if (model := loaded_as(desk, load)) is not None}
     beside += [model.name for model in runners(desk.models) if model.cards and model.key not in gone | fresh]
-    where = f" beside {enumerated(beside)}" if beside else ""
+    where = f" beside {enumerated(beside, NAMED_MOST)}" if beside else ""
     if made.verdict in GOOD:
         text = f"{culprit.name} would make the engine unload {enumerated(made.would_evict)}"
     elif made.short_bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 from gpudesk.actions.lookup import installed_as, is_busy, is_pinned, loaded_as, runners
@@ -82,6 +83,7 @@ def room_for(
     *,
     others_may_leave: bool = True,
     staying: Sequence[LoadedModel] = (),
+    whole: bool = False,
 ) -> Room:
     """Choose who leaves.
 
@@ -92,6 +94,7 @@ def room_for(
         forecaster: tells what it comes to.
         others_may_leave: idle models without a pin may be asked to go.
         staying: models that stay, whoever else goes.
+        whole: what does not go in whole is not wanted at all: nobody is chosen for it.
     """
 
     def forecast(gone: Sequence[LoadedModel]) -> Forecast:
@@ -109,9 +112,14 @@ def room_for(
         blocked = _blocked([model for model in others if is_pinned(desk, model)], candidates, every, forecast)
         if blocked:
             return Room(every, blocked_by=blocked)
-    goal = every.verdict if every.would_evict or not is_good(every) else None
+        if whole:
+            return Room(every, tuple(by_cost(desk, leaving)))
+    goal = None if is_good(every) else every.verdict
+    missing = (first.short_bytes or 0) if goal is None else 0
 
     def enough(gone: Sequence[LoadedModel]) -> bool:
+        if sum(model.memory_bytes or missing for model in gone) < missing:
+            return False
         made = forecast(gone)
         if goal is not None:
             return made.verdict == goal and len(made.would_evict) <= len(every.would_evict)
@@ -185,12 +193,14 @@ def shorter_context(
     last = loads[-1]
     asked = last.context_length or context_length
     gone = [model.name for model in leaving]
-    for context in CONTEXTS if asked is not None else ():
-        if context < (asked or 0):
-            made = forecaster.forecast(desk, [*loads[:-1], replace(last, context_length=context)], gone)
-            if made.verdict is not None and is_good(made):
-                return context
-    return None
+    contexts = [context for context in CONTEXTS if asked is not None and context < asked]
+
+    def goes_in(context: int) -> bool:
+        made = forecaster.forecast(desk, [*loads[:-1], replace(last, context_length=context)], gone)
+        return made.verdict is not None and is_good(made)
+
+    place = bisect_left(contexts, True, key=goes_in)
+    return contexts[place] if place < len(contexts) else None
 
 
 def prefix_that_fails(
@@ -198,8 +208,9 @@ def prefix_that_fails(
 ) -> tuple[int, Forecast] | None:
     """Return how many loads are one too many, and what they come to; None when all of them go in."""
     gone = [model.name for model in leaving]
-    for count in range(1, len(loads) + 1):
-        made = forecaster.forecast(desk, loads[:count], gone)
-        if not is_good(made):
-            return count, made
-    return None
+
+    def fails(count: int) -> bool:
+        return not is_good(forecaster.forecast(desk, loads[:count], gone))
+
+    count = bisect_left(range(1, len(loads) + 1), True, key=fails) + 1
+    return (count, forecaster.forecast(desk, loads[:count], gone)) if count <= len(loads) else None

@@ -11,9 +11,16 @@ from gpudesk.domain.keep_alive import KeepAliveState
 from gpudesk.units import duration, gibibytes
 
 
-def enumerated(words: Sequence[str]) -> str:
-    """Write words one after the other: `a`, `a and b`, `a, b and c`; each once."""
+def enumerated(words: Sequence[str], most: int | None = None) -> str:
+    """Write words one after the other: `a`, `a and b`, `a, b and c`; each once.
+
+    Args:
+        words: what to write.
+        most: how many at most; the rest is counted: `a, b and 7 more`.
+    """
     once = list(dict.fromkeys(words))
+    if most is not None and len(once) > most + 1:
+        once = [*once[:most], f"{len(once) - most} more"]
     return f"{', '.join(once[:-1])} and {once[-1]}" if len(once) > 1 else "".join(once)
 
 
