@@ -55,6 +55,20 @@ def projector_blob(manifest: bytes) -> tuple[str, int | None] | None:
     return next(_blobs(manifest, PROJECTOR_LAYER), None)
 
 
+def remote_host(directory: Path, manifest: bytes) -> str | None:
+    """Return where a model without weights runs, as its configuration tells (ollama types/model/config.go)."""
+    try:
+        content = json.loads(manifest)
+        digest = content["config"]["digest"].removeprefix("sha256:")
+        if len(digest) != 64 or not digest.isalnum():
+            return None
+        with (directory / "blobs" / f"sha256-{digest}").open("rb") as file:
+            host = json.loads(file.read(MANIFEST_BYTES)).get("remote_host")
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return None
+    return host if isinstance(host, str) and host else None
+
+
 def _blobs(manifest: bytes, kind: str) -> Iterator[tuple[str, int | None]]:
     """Yield digest and size of the layers of one kind."""
     try:

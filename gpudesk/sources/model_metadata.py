@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from gpudesk.errors import FailureKind, GpudeskError, SourceError, UsageError
 from gpudesk.records import dataclass, replace
 from gpudesk.sources.companions import drafts_and_adapters, with_projector
-from gpudesk.sources.manifest_file import projector_blob, read_manifest, weights_blob, with_tag
+from gpudesk.sources.manifest_file import projector_blob, read_manifest, remote_host, weights_blob, with_tag
 from gpudesk.sources.ollama_cache import DetailsCache
 from gpudesk.sources.ollama_show import SHOW_BYTES, details_of, parse_show
 from gpudesk.sources.ollama_values import as_list, as_object
@@ -146,6 +146,9 @@ class ModelMetadataSource:
         for directory in self._models_directories:
             content = read_manifest(directory, word)
             blob = weights_blob(content)
+            host = remote_host(directory, content) if content and blob is None else None
+            if host is not None:
+                raise _cloud(with_tag(word), host)
             if blob is not None:
                 from hashlib import sha256
 
@@ -351,10 +354,21 @@ def _among(word: str, installed: Sequence[InstalledModel], *, asked: bool) -> _N
         hint = f"Did you mean {' or '.join(names)}?" if names else f"Download it: ollama pull {clean(word, 80)}"
         raise UsageError(f"{clean(word, 80)} is not installed", hint if asked or names else "No engine was asked")
     if model.remote_host is not None:
-        raise UsageError(f"{model.name} is a cloud model: it runs at {model.remote_host} and takes no memory here")
+        raise _cloud(model.name, model.remote_host)
     if model.digest is None:
         raise SourceError(FailureKind.INVALID, f"the engine does not tell the digest of {model.name}")
     return _Named(model.name, model.digest, model.engine_url)
+
+
+def _cloud(name: str, address: str) -> UsageError:
+    """Say why there is nothing to plan for a model that runs elsewhere."""
+    from urllib.parse import urlsplit
+
+    try:
+        host = urlsplit(address).hostname or address
+    except ValueError:
+        host = address
+    return UsageError(f"{clean(name, 80)} is a cloud model: it runs on {clean(host, 80)}, takes no memory on this card")
 
 
 def nearest_names(word: str, names: Sequence[str]) -> tuple[str, ...]:

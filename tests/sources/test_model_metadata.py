@@ -148,8 +148,25 @@ def test_hostile_names_reach_nobody_s_terminal(tmp_path: Path) -> None:
 
 def test_a_cloud_model_takes_no_memory_here() -> None:
     cloud = InstalledModel("big:cloud", URL, "c" * 64, remote_host="https://ollama.com")
-    with pytest.raises(UsageError, match="cloud model"):
+    with pytest.raises(UsageError, match=r"cloud model: it runs on ollama\.com, takes no memory"):
         source(FakeClient()).find(["big:cloud"], [cloud])
+
+
+@pytest.mark.parametrize("address", ["https://ollama.com:443", "ollama.com", "https://["])
+def test_a_cloud_model_on_this_disk_is_told_without_an_engine(tmp_path: Path, address: str) -> None:
+    digest = "d" * 64
+    manifest = tmp_path / "manifests/registry.ollama.ai/library/big/cloud"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text(json.dumps({"config": {"digest": f"sha256:{digest}"}, "layers": []}))
+    blob = tmp_path / "blobs" / f"sha256-{digest}"
+    blob.parent.mkdir()
+    blob.write_text(json.dumps({"remote_host": address, "remote_model": "big"}))
+    found = ModelMetadataSource((), models_directories=(tmp_path,))
+    with pytest.raises(UsageError, match="big:cloud is a cloud model"):
+        found.find(["big:cloud"])
+    blob.write_text("[]")
+    with pytest.raises(SourceError, match="no engine"):
+        found.find(["big:cloud"])
 
 
 def test_without_any_engine_it_is_said_that_nobody_could_tell() -> None:
