@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpudesk.actions import observe
+from gpudesk.actions import observe, recover
 from gpudesk.actions.attempt import StepFailedError
 from gpudesk.actions.lookup import loaded_as
 from gpudesk.actions.values import ActionId
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 VERIFY_SECONDS = 15.0
 """How long it may take to see what an engine says it has done."""
+SETTLE_SECONDS = 2.0
+"""The same for several that were loaded one after the other."""
 LOAD_SECONDS = 1800.0
 LOAD_RATIO = 20.0
 """A load may take this long, or so many times what was expected."""
@@ -41,13 +43,34 @@ def load(attempt: Attempt, undertaking: Undertaking, step: Step) -> str:
     desk = attempt.until(
         lambda desk: _not_loaded_yet(attempt, undertaking, wish, desk), VERIFY_SECONDS, lambda: _not_seen(attempt, wish)
     )
-    pushed_out = [load.name for load in undertaking.gone(desk) if load in staying]
-    if pushed_out:
-        raise StepFailedError(
-            f"loading {wish.name} made {enumerated(pushed_out)} go, which was to stay",
-            "Choose a shorter context, or unload something first",
-        )
-    return _loaded(desk, wish, seconds)
+    pushed_out = [load for load in undertaking.gone(desk) if load in staying]
+    if not pushed_out:
+        return _loaded(desk, wish, seconds)
+    _bring_back(attempt, undertaking, wish, pushed_out)
+    names = enumerated([load.name for load in pushed_out])
+    return f"{_loaded(attempt.desk, wish, seconds)}; the engine had unloaded {names} for it, which is loaded again"
+
+
+def _bring_back(attempt: Attempt, undertaking: Undertaking, wish: Load, pushed_out: list[Load]) -> None:
+    """Load what the engine unloaded although it was to stay, once; it stays if there is room for both after all.
+
+    Ollama from 0.30 on counts what is free from what was free at an earlier load, and so unloads too many (ollama
+    issue 12247); after a load it counts anew.
+    """
+    trouble = StepFailedError(
+        f"loading {wish.name} made {enumerated([load.name for load in pushed_out])} go, which was to stay",
+        "Choose a shorter context, or unload something first",
+    )
+    for load in pushed_out:
+        bring(attempt, recover.loadable(load), None)
+    attempt.until(
+        lambda desk: None if not observe.missing(desk, (wish, *pushed_out)) else f"waiting for {wish.name}",
+        SETTLE_SECONDS,
+        lambda: trouble,
+    )
+    model = loaded_as(attempt.desk, wish)
+    if undertaking.gone(attempt.desk) or (model is not None and model.cpu_ratio):
+        raise trouble
 
 
 def bring(attempt: Attempt, wish: Load, expected_seconds: float | None) -> None:

@@ -110,11 +110,11 @@ def _to_bring(preview: Preview, desk: Desk) -> tuple[Step, ...]:
         model = loaded_as(desk, load)
         changed = any(step.kind is StepKind.LOAD and step.load.name == load.name for step in preview.steps)
         if model is None or (changed and not observe.context_seen(desk, load, model)):
-            steps.append(Step(StepKind.LOAD, _loadable(load), why="was there before"))
+            steps.append(Step(StepKind.LOAD, loadable(load), why="was there before"))
     return tuple(steps)
 
 
-def _loadable(load: Load) -> Load:
+def loadable(load: Load) -> Load:
     """Return a load that does not unload: one that was just going stays as long as the engine chooses."""
     going = load.keep_alive is not None and load.keep_alive.wire == 0
     if load.pinned:

@@ -29,6 +29,10 @@ ENGINE_BACK_SECONDS = 15.0
 """How long an engine that has died may take to be back: systemd starts Ollama again after 3 s
 (ollama scripts/install.sh, RestartSec)."""
 
+ROUNDS = 3
+"""Bringing one model back can push out another that would have had room: Ollama from 0.30 on counts what is free from
+what was free at an earlier load (ollama issue 12247). Then that one is brought back as well."""
+
 
 @dataclass(frozen=True, slots=True)
 class Return:
@@ -53,8 +57,12 @@ def roll_back(attempt: Attempt, undertaking: Undertaking, *, canceled: bool) -> 
     attempt.tell("bringing back what was there")
     way.wait_for_engines()
     way.set_pins_back()
-    for step in recover.undo(undertaking.preview, attempt.desk).steps:
-        way.take(step)
+    for _ in range(ROUNDS):
+        steps = way.steps()
+        if not steps:
+            break
+        for step in steps:
+            way.take(step)
     return way.summary()
 
 
@@ -66,7 +74,8 @@ class _WayBack:
         self._undertaking = undertaking
         departs = undertaking.preview.action in (ActionId.UNLOAD, ActionId.FREE)
         self._keeps_gone = keeps_gone and departs
-        self._done: list[str] = []
+        self._done: dict[str, str] = {}
+        self._failed: set[str] = set()
         self._trouble: list[str] = []
         self._hint: str | None = None
 
@@ -100,25 +109,34 @@ class _WayBack:
         except GpudeskError as error:
             self._fail(f"the pin of {enumerated([load.name for load in touched])}: {error.message}", error.hint)
 
+    def steps(self) -> list[Step]:
+        """Return what is to be taken back, as things are now, without what could not be."""
+        steps = recover.undo(self._undertaking.preview, self._attempt.desk).steps
+        return [step for step in steps if step.load.name not in self._failed and self._is_wanted(step)]
+
+    def _is_wanted(self, step: Step) -> bool:
+        match step.kind:
+            case StepKind.UNLOAD:
+                wanted = step.load.name in {load.name for load in self._undertaking.ours}
+            case StepKind.LOAD:
+                wanted = not self._stays_gone(step.load)
+            case _:
+                wanted = step.kind is StepKind.KEEP_ALIVE
+        return wanted and _reachable(self._attempt.desk, step.load.engine_url)
+
     def take(self, step: Step) -> None:
         """Take one step back; one that fails does not keep the others from being taken."""
         load = step.load
-        if not _reachable(self._attempt.desk, load.engine_url):
-            return
         try:
-            match step.kind:
-                case StepKind.UNLOAD if load.name in {each.name for each in self._undertaking.ours}:
-                    unload(self._attempt, self._undertaking, step)
-                    self._done.append(f"{load.name} is unloaded again")
-                case StepKind.LOAD if not self._stays_gone(load):
-                    self._bring(load)
-                case StepKind.KEEP_ALIVE:
-                    there = loaded_as(self._attempt.desk, load)
-                    if there is not None:
-                        set_timer(self._attempt, load, there)
-                case _:
-                    pass
+            if step.kind is StepKind.UNLOAD:
+                unload(self._attempt, self._undertaking, step)
+                self._done[load.name] = f"{load.name} is unloaded again"
+            elif step.kind is StepKind.LOAD:
+                self._bring(load)
+            elif (there := loaded_as(self._attempt.desk, load)) is not None:
+                set_timer(self._attempt, load, there)
         except GpudeskError as error:
+            self._failed.add(load.name)
             what = "unloading" if step.kind is StepKind.UNLOAD else "bringing back"
             self._fail(f"{what} {load.name}: {error.message}", error.hint)
 
@@ -154,14 +172,14 @@ class _WayBack:
         if model.cpu_ratio and not (before is not None and before.cpu_ratio):
             facts.append(f"but {percent(model.cpu_ratio)} of it on the CPU")
             self._hint = self._hint or f"Free memory on the card, then: {typed(load)}"
-        self._done.append(f"{load.name} is back" + (f" ({', '.join(facts)})" if facts else ""))
+        self._done[load.name] = f"{load.name} is back" + (f" ({', '.join(facts)})" if facts else "")
 
     def summary(self) -> Return:
         """Say how far it came, by a last look."""
         desk = self._attempt.look()
         missing = tuple(load for load in self._undertaking.preview.before if self._is_missing(load, desk))
         left = [load for load in self._undertaking.preview.before if self._keeps_gone and loaded_as(desk, load) is None]
-        words = [*self._done, *self._undertaking.noticed.values(), *self._trouble]
+        words = [*self._done.values(), *self._undertaking.noticed.values(), *self._trouble]
         if missing:
             words.append(f"{enumerated([load.name for load in missing])} could not be brought back")
             typing = "; ".join(typed(load) for load in missing)

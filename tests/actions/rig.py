@@ -44,6 +44,7 @@ from gpudesk.sources.processes import ProcessSource
 from gpudesk.watch.poller import Poller
 
 CHAT, BIG, CODE, EMBED = "qwen3:14b", "gpt-oss:20b", "qwen2.5-coder:1.5b-base", "nomic-embed-text:latest"
+SMALL = "llama3.2:3b"
 SCALE = 20.0
 """Simulated seconds in a real one."""
 
@@ -258,4 +259,4 @@ def until(condition: Callable[[], object], seconds: float = 10.0) -> bool:
     return True
 
 
-__all__ = ["BIG", "CHAT", "CODE", "EMBED", "FOREVER", "Ending", "Rig", "Running", "until"]
+__all__ = ["BIG", "CHAT", "CODE", "EMBED", "FOREVER", "SMALL", "Ending", "Rig", "Running", "until"]
