@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpudesk.fit.architectures import ArchitectureRules
+from gpudesk.fit.graph_memory import Graph
 from gpudesk.fit.graph_widths import GraphWidths, LayerWidths, Mixer
 from gpudesk.fit.kv_cache import KvLayout, row_widths
-from gpudesk.fit.layer_graphs import graph_bytes
+from gpudesk.fit.layer_graphs import graph_bytes, laid_out, mask_bytes
 from gpudesk.fit.metadata import ModelMetadata
 from gpudesk.fit.recurrent_widths import recurrent_widths
 from gpudesk.records import dataclass, replace
@@ -61,6 +62,7 @@ FLOATING = frozenset(["f16", "bf16", "f32"])
 HADAMARD = 64
 LARGEST_BATCH = 1 << 16
 REMEMBERED = 256
+GRAPHS_REMEMBERED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,26 @@ class GraphOptions:
 
 def compute_bytes(metadata: ModelMetadata, shape: ArchitectureRules, cache: KvLayout, options: GraphOptions) -> int:
     """Return the size of the compute buffer of a card that holds all layers."""
-    return graph_bytes(graph_widths(metadata, shape, cache, options))
+    if shape.encoder or not _only_masks_grow(options):
+        return graph_bytes(graph_widths(metadata, shape, cache, options))
+    graphs = _shapes(metadata).graphs
+    known = graphs.get(options)
+    if known is None:
+        if len(graphs) >= GRAPHS_REMEMBERED:
+            graphs.clear()
+        known = graphs[options] = laid_out(graph_widths(metadata, shape, cache, options))
+    graph, masks = known
+    tokens = min(options.batch, LARGEST_BATCH)
+    for sliding, mask in masks.items():
+        cells = cache.sliding_cells if sliding else cache.cells
+        graph.resize(mask, mask_bytes(tokens, cells, flash_attention=True))
+    return graph.peak_bytes()
+
+
+def _only_masks_grow(options: GraphOptions) -> bool:
+    """Tell whether nothing else in the graph depends on the context: no scores, no copies of the cache."""
+    kinds = {options.kv_cache_type_k, options.kv_cache_type_v}
+    return options.flash_attention and kinds == {READ_AS_IS}
 
 
 PIPELINE_COPIES = 4
@@ -142,6 +163,8 @@ class _Shapes:
     metadata: ModelMetadata
     named: dict[str, tuple[int, ...]]
     """Its matrices by name."""
+    graphs: dict[GraphOptions, tuple[Graph, dict[bool, int]]]
+    """Laid out before, with their masks, by how they would be loaded."""
     path: tuple[int, ...] = ()
     """Layers that stand for all: as many as it takes to have every kind come after every other that it follows."""
     widest_value: int = 0
@@ -191,7 +214,7 @@ def _shapes(metadata: ModelMetadata) -> _Shapes:
     if len(_known) >= REMEMBERED:
         _known.clear()
     named = {tensor.name: tensor.shape for tensor in metadata.tensors if tensor.name.endswith(".weight")}
-    made = _known[id(metadata)] = _Shapes(metadata, named)
+    made = _known[id(metadata)] = _Shapes(metadata, named, {})
     return made
 
 

@@ -13,7 +13,9 @@ from gpudesk.domain.engine import Era
 from gpudesk.fit import projector
 from gpudesk.fit.architectures import ArchitectureRules, rules
 from gpudesk.fit.band import Uncertainty, band
+from gpudesk.fit.builds import takes_mixed_input
 from gpudesk.fit.compute import GraphOptions, compute_bytes, pipeline_bytes
+from gpudesk.fit.envelope import envelope
 from gpudesk.fit.kv_cache import KvLayout, kv_cache, padded
 from gpudesk.fit.llama_server import AUTO_PARALLEL
 from gpudesk.fit.metadata import ModelMetadata
@@ -65,7 +67,7 @@ class Load:
 
 
 _prepared: dict[int, Prepared] = {}
-_computed: dict[tuple[object, ...], int] = {}
+_computed: dict[tuple[object, ...], dict[int, int]] = {}
 _caches: dict[tuple[object, ...], KvLayout] = {}
 
 
@@ -109,13 +111,13 @@ def estimate(
         options = replace(options, drafted_tokens=drafted)
     load = resolve(prepared, options, profile, cards)
     cache = _cache(prepared, load, profile)
-    compute = _compute(prepared, cache, load, profile)
+    compute = _compute(prepared, load, profile)
     overheads = tuple(overhead(profile, card) for card in cards)
     burden = _burden(prepared, load, profile, cache, compute, tuple(each[1] for each in overheads))
     placement = _placed(burden, load, profile, cards, prepared.projector_bytes)
     if len(cards) > 1 and placement.complete and sum(count > 0 for count in placement.layers_by_card) > 1:
         # Only a model that lies whole on several cards runs as a pipeline.
-        several = _compute(prepared, cache, load, profile, several=True)
+        several = compute + _pipeline(prepared, cache, load, profile)
         placement = _placed(replace(burden, compute_bytes=several), load, profile, cards, prepared.projector_bytes)
     made = _estimate(wanted, prepared, load, profile, placement, overheads)
     return made if calibration is None else calibration.corrected(made, wanted, profile, cards)
@@ -225,29 +227,49 @@ def _cache(prepared: Prepared, load: Load, profile: EngineProfile) -> KvLayout:
     return found
 
 
-def _compute(prepared: Prepared, cache: KvLayout, load: Load, profile: EngineProfile, *, several: bool = False) -> int:
-    """Return the compute buffer of a card, remembered: laying out a graph is the longest part of an estimate."""
+def _compute(prepared: Prepared, load: Load, profile: EngineProfile) -> int:
+    """Return the compute buffer of a card, which never falls when the context grows.
+
+    Laying out a graph is the longest part of an estimate, so the contexts that were are remembered.
+    """
     kept = load.options
-    options = GraphOptions(
-        batch=min(load.batch_size, padded(load.context_length)),
+    key = (
+        id(prepared), load.batch_size, load.outputs, load.flash_attention, load.parallel, kept.kv_cache_type_k,
+        kept.kv_cache_type_v, kept.unified_kv, kept.swa_full, kept.drafted_tokens, profile.kind, profile.version,
+        profile.era, profile.backend,
+    )  # fmt: skip
+    found = _computed.get(key)
+    if found is None:
+        if len(_computed) >= LOADS_REMEMBERED:
+            _computed.clear()
+        found = _computed[key] = {}
+
+    def at(context: int) -> int:
+        cache = _cache(prepared, replace(load, context_length=context), profile)
+        return compute_bytes(prepared.metadata, prepared.rules, cache, _graph(load, profile, context))
+
+    return envelope(padded(load.context_length), found, at)
+
+
+def _pipeline(prepared: Prepared, cache: KvLayout, load: Load, profile: EngineProfile) -> int:
+    """Return what each of several cards takes more."""
+    options = _graph(load, profile, padded(load.context_length))
+    return pipeline_bytes(prepared.metadata, prepared.rules, cache, options)
+
+
+def _graph(load: Load, profile: EngineProfile, context: int) -> GraphOptions:
+    kept = load.options
+    return GraphOptions(
+        batch=min(load.batch_size, context),
         outputs=load.outputs,
         flash_attention=load.flash_attention,
         kv_cache_type_k=kept.kv_cache_type_k,
         kv_cache_type_v=kept.kv_cache_type_v,
         streams=1 if kept.unified_kv else load.parallel,
         backend=profile.backend,
+        mixed_input=takes_mixed_input(profile),
         sequences=load.parallel * (1 + (kept.drafted_tokens or 0)),
     )
-    key = (id(prepared), options, cache.cells, cache.sliding_cells, several)
-    found = _computed.get(key)
-    if found is None:
-        found = compute_bytes(prepared.metadata, prepared.rules, cache, options)
-        if several:
-            found += pipeline_bytes(prepared.metadata, prepared.rules, cache, options)
-        if len(_computed) >= LOADS_REMEMBERED:
-            _computed.clear()
-        _computed[key] = found
-    return found
 
 
 def _burden(
@@ -303,7 +325,7 @@ def _beside(prepared: Prepared, load: Load, profile: EngineProfile, cache: KvLay
     return Parts(
         weights_bytes=adapters + draft.weights.card_bytes,
         kv_cache_bytes=cache.total,
-        compute_bytes=_compute(draft, cache, same, profile),
+        compute_bytes=_compute(draft, same, profile),
         projector_bytes=seeing,
     )
 

@@ -43,6 +43,10 @@ class Graph:
         self._inplace.append(inplace)
         return number
 
+    def resize(self, node: int, size: int) -> None:
+        """Give a node another size."""
+        self._sizes[node] = -(-size // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+
     def keep(self, node: int) -> int:
         """Never free this node: an output of the graph."""
         self._output.add(node)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from gpudesk.fit.graph_memory import Graph, view
 from gpudesk.fit.graph_widths import GraphWidths, LayerWidths, Mixer
-from gpudesk.fit.mixer_graphs import Sketch, mix
+from gpudesk.fit.mixer_graphs import F32, Sketch, mix
 
 ATTENDING = frozenset([Mixer.ATTENTION, Mixer.LATENT, Mixer.SPREAD, Mixer.BESIDE])
 
@@ -27,16 +27,19 @@ class _Builder(Sketch):
         widths = self.widths
         graph = self.graph
         hidden = self.node(widths.embedding)
-        if widths.per_layer_total:
+        if widths.per_layer_total and not widths.mixed_input:
             self.per_layer = self.node(widths.per_layer_total)
         if widths.mixed_input:
             tokens, embeddings = self.node(widths.embedding), self.node(widths.embedding)
         self._inputs()
+        if widths.per_layer_total and widths.mixed_input:
+            # These builds scale it where it is used, at the end of the first layer, so it is fetched last.
+            self.per_layer = self.node(widths.per_layer_total)
         if widths.mixed_input:
             # What the other branch of the input writes is never read, and so never freed.
             graph.keep(self.node(widths.embedding, embeddings))
             graph.reads(tokens)
-        if widths.per_layer_total:
+        if widths.per_layer_total and not widths.mixed_input:
             self.per_layer = self.node(widths.per_layer_total, self.per_layer, inplace=True)
         if widths.scaled_input:
             hidden = self.node(widths.embedding, hidden, inplace=True)
@@ -59,7 +62,6 @@ class _Builder(Sketch):
         """Positions, cells to write and masks come as copies from the host when the first layer starts."""
         graph, tokens = self.graph, self.tokens
         self.positions = graph.node(4 * self.widths.positions * tokens)
-        element = 2 if self.widths.flash_attention else 4
         for layer in self.widths.layers:
             if layer.mixer not in ATTENDING or layer.sliding in self.masks:
                 continue
@@ -72,7 +74,8 @@ class _Builder(Sketch):
                     # The matrix: as wide as the largest power of two that divides a head.
                     width = elements // layer.heads
                     graph.node(4 * (width & -width) ** 2)
-            self.masks[layer.sliding] = graph.node(element * tokens * layer.cells)
+            size = mask_bytes(tokens, layer.cells, flash_attention=self.widths.flash_attention)
+            self.masks[layer.sliding] = graph.node(size)
 
     def _layer(self, layer: LayerWidths, hidden: int, *, last: bool) -> int:
         embedding = self.widths.embedding
@@ -154,7 +157,7 @@ class _Builder(Sketch):
         weighted = self.node(used * embedding, down, chosen, inplace=True)
         # Each expert's part is added from a view, so all of them stay until the last.
         total = self.node(embedding, view(weighted), view(weighted))
-        for _ in range(used - 2):
+        if used > 2:
             total = self.node(embedding, total, view(weighted), inplace=True)
         return total
 
@@ -167,6 +170,8 @@ class _Builder(Sketch):
             projected = self.node(total, self.embedded)
             projected = self.node(total, projected, inplace=True)
             projected = self.norm(view(projected), total)
+            if self.widths.mixed_input:
+                self.per_layer = self.node(total, self.per_layer, inplace=True)
             projected = self.node(total, projected, self.per_layer, inplace=True)
             projected = self.node(total, projected, inplace=True)
             self.per_layer = self.node(total, view(projected))
@@ -177,6 +182,17 @@ class _Builder(Sketch):
         return self.node(self.widths.embedding, hidden, added, inplace=True)
 
 
+def laid_out(widths: GraphWidths) -> tuple[Graph, dict[bool, int]]:
+    """Return the graph of a model, and its masks: of full layers and, by True, of sliding ones."""
+    builder = _Builder(widths)
+    return builder.build(), builder.masks
+
+
+def mask_bytes(tokens: int, cells: int, *, flash_attention: bool) -> int:
+    """Return the size of a mask: for each token of the batch and each cell of the cache."""
+    return (2 if flash_attention else F32) * tokens * cells
+
+
 def graph_bytes(widths: GraphWidths) -> int:
     """Return the compute buffer that the graph of a model needs on the card that runs it."""
-    return _Builder(widths).build().peak_bytes()
+    return laid_out(widths)[0].peak_bytes()

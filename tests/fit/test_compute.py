@@ -105,14 +105,25 @@ LOADS = ((8192, 2048, True), (8192, 512, True), (32768, 512, True), (4096, 512, 
 
 
 def computed(
-    header: r.Header, context: int, batch: int, flash: bool = True, outputs: int = 1, kind: str = "f16"
+    header: r.Header,
+    context: int,
+    batch: int,
+    flash: bool = True,
+    outputs: int = 1,
+    kind: str = "f16",
+    mixed: bool = False,
 ) -> float:
     metadata = header.metadata()
     known = rules(metadata)
     options = LoadOptions(kv_cache_type_k=kind, kv_cache_type_v=kind)
     cache = kv_cache(metadata, options, context, 1, Era.LLAMA_SERVER, batch=batch, flash_attention=flash)
     graph = GraphOptions(
-        batch=batch, outputs=outputs, flash_attention=flash, kv_cache_type_k=kind, kv_cache_type_v=kind
+        batch=batch,
+        outputs=outputs,
+        flash_attention=flash,
+        kv_cache_type_k=kind,
+        kv_cache_type_v=kind,
+        mixed_input=mixed,
     )
     return compute_bytes(metadata, known, cache, graph) / MEBIBYTE
 
@@ -131,6 +142,34 @@ def test_where_the_packing_is_not_followed_the_buffer_is_a_little_above(model: s
     header = HEADERS[model]()
     row = 4 * batch * header.metadata().embedding_length / MEBIBYTE
     assert -0.01 <= computed(header, context, batch, flash) - A_ROW_ABOVE[model][load] <= row + 0.01
+
+
+MIXED: dict[str, tuple[float, float, float, float]] = {
+    "qwen3": (448.05, 112.01, 136.01, 308.01),
+    "glm4": (764.05, 191.01, 215.01, 453.01),
+    "gemma4 12B": (524.09, 129.52, 153.52, 217.02),
+    "gemma4 E2B": (518.09, 128.02, 152.02, 133.02),
+    "gemma4 E4B": (550.09, 136.02, 160.02, 149.02),
+    "qwen35 35B-A3B": (320.08, 80.02, 104.02, 178.02),
+    "gpt-oss": (401.09, 98.77, 122.77, 564.01),
+}
+"""The same of llama.cpp b11549, which takes tokens and embeddings in one batch."""
+
+
+@pytest.mark.parametrize("load", range(4), ids=["8k by 2048", "8k by 512", "32k by 512", "4k, no flash attention"])
+@pytest.mark.parametrize("model", MIXED)
+def test_a_build_that_mixes_tokens_and_embeddings_takes_more(model: str, load: int) -> None:
+    context, batch, flash = LOADS[load]
+    found = computed(HEADERS[model](), context, batch, flash, mixed=True)
+    assert found == pytest.approx(MIXED[model][load], abs=0.03)
+
+
+@pytest.mark.parametrize("model", LAID_OUT)
+def test_a_graph_that_was_laid_out_before_is_as_large_as_a_new_one(model: str) -> None:
+    header = HEADERS[model]()
+    again = computed(header, 65536, 512), computed(header, 1024, 512), computed(header, 65536, 512)
+    assert again[0] == again[2]
+    assert again[1] == computed(HEADERS[model](), 1024, 512)
 
 
 def test_logits_for_every_token_when_the_build_reserves_them() -> None:
