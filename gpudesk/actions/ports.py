@@ -145,11 +145,14 @@ class Journal(Protocol):
         ...
 
     def begin(self, preview: Preview) -> None:
-        """Note that this is about to be carried out, so that a killed gpudesk can offer to finish or undo it."""
+        """Note that this is about to be carried out, so that a killed gpudesk can offer to finish or undo it.
+
+        Raises `StoreError`: whoever acts goes on without.
+        """
         ...
 
     def finish(self) -> None:
-        """Forget what `begin` noted: it has ended, one way or the other."""
+        """Forget what `begin` noted: it has ended, one way or the other. Raises `StoreError`."""
         ...
 
 
@@ -157,7 +160,10 @@ class Turn(Protocol):
     """Lets one gpudesk act at a time."""
 
     def take(self, what: str) -> AbstractContextManager[None]:
-        """Hold the turn while `what` is done. Raises `RefusedError`, naming what another gpudesk is doing."""
+        """Hold the turn while `what` is done.
+
+        Raises `RefusedError`, naming what another gpudesk is doing, and `StoreError` where no lock can be had.
+        """
         ...
 
 

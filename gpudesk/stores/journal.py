@@ -21,7 +21,6 @@ from gpudesk.stores.unfinished import UnfinishedAction, UnfinishedStore
 from gpudesk.stores.value_json import from_json, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from gpudesk.actions.values import Preview
@@ -35,12 +34,12 @@ _LOCK_SECONDS = 0.5
 
 
 class FileJournal:
-    """`actions.ports.Journal` on disk. Nothing that writes raises: `problem` says what went wrong."""
+    """`actions.ports.Journal` on disk."""
 
     def __init__(self, directory: Path, *, bound_bytes: int = BOUND_BYTES, clock: Clock = SYSTEM_CLOCK) -> None:
         self.path = directory / FILE_NAME
         self.problem: str | None = None
-        """What went wrong when something was last written; None when all is well."""
+        """What went wrong with the last line, or with the note that was looked for; None when all is well."""
         self._older = directory / OLDER_NAME
         self._bound_bytes = bound_bytes
         self._clock = clock
@@ -58,12 +57,20 @@ class FileJournal:
             self.problem = None
 
     def begin(self, preview: Preview) -> None:
-        """Note what is about to be carried out; never raises."""
-        self._attempt(lambda: self._unfinished.begin(preview, self._clock.now()))
+        """Note what is about to be carried out, instead of whatever was noted before.
+
+        Raises:
+            StoreError: that was not possible; whoever acts goes on and says so.
+        """
+        self._unfinished.begin(preview, self._clock.now())
 
     def finish(self) -> None:
-        """Forget what `begin` noted, or what an earlier gpudesk left; never raises."""
-        self._attempt(self._unfinished.finish)
+        """Forget what `begin` noted, or what an earlier gpudesk left.
+
+        Raises:
+            StoreError: that was not possible.
+        """
+        self._unfinished.finish()
 
     def unfinished(self) -> Preview | None:
         """Return what a gpudesk that no longer runs was cut short in; None when nothing was, or it cannot be told."""
@@ -88,14 +95,6 @@ class FileJournal:
                 with suppress(ValueError, RecursionError):
                     found.append(from_json(JournalEntry, json.loads(line)))
         return found[::-1]
-
-    def _attempt(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except (GpudeskError, ValueError) as error:
-            self.problem = str(error)
-        else:
-            self.problem = None
 
     def _append(self, line: bytes) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

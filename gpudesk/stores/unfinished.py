@@ -56,7 +56,7 @@ class UnfinishedStore:
             StoreError: that was not possible.
         """
         action = UnfinishedAction(preview, at, os.getpid(), own_identity())
-        write_whole(self.path, json.dumps(to_json(action), ensure_ascii=True, indent=1, allow_nan=False).encode())
+        write_whole(self.path, json.dumps(to_json(action), ensure_ascii=True, indent=1).encode())
 
     def finish(self) -> None:
         """Forget it, unless it is another running gpudesk's.

@@ -27,6 +27,7 @@ from gpudesk.actions.values import (
 )
 from gpudesk.clock import Clock
 from gpudesk.domain.keep_alive import FOREVER, KeepAliveWish
+from gpudesk.errors import StoreError
 from gpudesk.stores.journal import FILE_NAME, OLDER_NAME, FileJournal
 from gpudesk.stores.unfinished import UnfinishedAction
 from gpudesk.stores.value_json import from_json, to_json
@@ -187,15 +188,16 @@ def test_a_full_disk_is_remembered_and_what_is_there_stays(tmp_path: Path) -> No
     assert FileJournal(tmp_path).read(10) == [entry(1), entry(3)]
 
 
-def test_nothing_that_writes_raises(tmp_path: Path) -> None:
+def test_a_line_that_cannot_be_written_raises_nothing_a_note_does(tmp_path: Path) -> None:
     (tmp_path / "state").write_bytes(b"")
     journal = FileJournal(tmp_path / "state")
     journal.append(entry(1))
-    assert journal.problem
-    journal.begin(SWAP)
-    assert "unfinished.json cannot be" in (journal.problem or "")
-    journal.finish()
+    assert "journal.jsonl cannot be written" in (journal.problem or "")
     assert journal.read(3) == []
+    with pytest.raises(StoreError, match=r"unfinished\.json cannot be written"):
+        journal.begin(SWAP)
+    with pytest.raises(StoreError, match=r"unfinished\.json cannot be read"):
+        journal.finish()
 
 
 def test_what_cannot_be_written_as_json_is_remembered(tmp_path: Path) -> None:
@@ -213,7 +215,7 @@ import sys
 from pathlib import Path
 from gpudesk.stores.journal import FileJournal
 from tests.stores.test_journal import SWAP
-journal = FileJournal(Path(sys.argv[1])); journal.begin(SWAP); print(journal.problem, flush=True); sys.stdin.readline()
+journal = FileJournal(Path(sys.argv[1])); journal.begin(SWAP); print("begun", flush=True); sys.stdin.readline()
 """
 
 
@@ -222,7 +224,7 @@ def test_what_a_killed_gpudesk_was_doing_is_told_once_it_is_dead(tmp_path: Path)
     arguments = [sys.executable, "-c", BEGIN, str(tmp_path)]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
-        assert child.stdout.readline() == b"None\n"
+        assert child.stdout.readline() == b"begun\n"
         assert journal.unfinished() is None, "whoever does it still runs"
         journal.finish()
         assert (tmp_path / "unfinished.json").exists(), "it is not ours to forget"
@@ -239,7 +241,6 @@ def test_what_a_killed_gpudesk_was_doing_is_told_once_it_is_dead(tmp_path: Path)
 def test_a_pid_that_was_given_out_again_is_another_process(tmp_path: Path) -> None:
     journal = FileJournal(tmp_path, clock=Clock(now=lambda: NOON))
     journal.begin(SWAP)
-    assert journal.problem is None
     assert journal.unfinished() is None
     path = tmp_path / "unfinished.json"
     data = json.loads(path.read_text())
@@ -275,8 +276,8 @@ def test_a_full_disk_while_beginning_is_remembered(tmp_path: Path, monkeypatch: 
     journal = FileJournal(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", full)
-        journal.begin(SWAP)
-    assert "unfinished.json cannot be written: the disk is full" in (journal.problem or "")
+        with pytest.raises(StoreError, match=r"unfinished\.json cannot be written: the disk is full"):
+            journal.begin(SWAP)
     assert list(tmp_path.iterdir()) == []
 
 
