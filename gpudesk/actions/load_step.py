@@ -83,8 +83,9 @@ def bring(attempt: Attempt, wish: Load, expected_seconds: float | None) -> None:
 
     def tell() -> None:
         now, total = _used(attempt.ports.watch.desk), wish.memory_bytes
-        known = start is not None and now is not None and total
-        come = min(max(0, now - start), total) if known and now is not None and start and total else None
+        come = None
+        if start is not None and now is not None and total is not None:
+            come = min(max(0, now - start), total)
         attempt.tell(f"loading {wish.name}", come, total if come is not None else None)
 
     tell()
