@@ -340,6 +340,9 @@ def test_a_plan_without_a_door_is_text_that_can_be_followed() -> None:
     anew = text(handover_lines(Purpose.MAKE_IT_SO, replace(alone, needs_restart=True), 100))
     assert "start Ollama 0.33.0 again with OLLAMA_NUM_PARALLEL=2 and OLLAMA_KV_CACHE_TYPE=q8_0" in anew
     assert f"· load {CHAT.name}" in anew
+    mixed = text(handover_lines(Purpose.MAKE_IT_SO, replace(handover, needs_restart=True), 100))
+    assert "OLLAMA_KV_CACHE_TYPE=q8_0" in mixed
+    assert "OLLAMA_KV_CACHE_TYPE=f16" not in mixed
 
 
 def test_keys_of_the_planner_are_free_of_conflicts_and_reach_every_alternative() -> None:

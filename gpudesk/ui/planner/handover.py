@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gpudesk.keymap import Scope
 from gpudesk.ui.bindings import bindings_for
-from gpudesk.ui.cells import Line, Span
+from gpudesk.ui.cells import Line, Span, wrap
 from gpudesk.ui.detail_lines import heading, paragraphs
 from gpudesk.ui.screens.sheet import SheetScreen
 from gpudesk.watch.planning import Purpose
@@ -67,8 +67,10 @@ def shell_heading(handover: Handover) -> str:
 def engine_settings(handover: Handover) -> list[str]:
     """Return the variables of Ollama by which the plan comes true; no request can change them."""
     slots, kv_types = _slots(handover), _kv_types(handover)
-    settings = [f"OLLAMA_NUM_PARALLEL={max(slots)}"] if slots else []
-    return [*settings, *(f"OLLAMA_KV_CACHE_TYPE={kind}" for kind in sorted(kv_types)[:1])]
+    # Ollama has one of each for all models; what differs from its own choice is what somebody wants.
+    settings = [f"OLLAMA_NUM_PARALLEL={count}" for count in (max(slots, default=1),) if count > 1]
+    settings += [f"OLLAMA_KV_CACHE_TYPE={kind}" for kind in sorted(kv_types - {"f16"})[:1]]
+    return settings or ["OLLAMA_NUM_PARALLEL=1", "OLLAMA_KV_CACHE_TYPE=f16"]
 
 
 def handover_lines(purpose: Purpose, handover: Handover, width: int) -> list[Line]:
@@ -99,7 +101,8 @@ def handover_lines(purpose: Purpose, handover: Handover, width: int) -> list[Lin
     lines += paragraphs([command_words(handover)], width, mark=" ")
     lines += [(), heading("The plan")]
     style = Style(width=max(40, width), color=False, ascii_only=False)
-    lines += [(Span(text),) for text in plan_lines(handover.plan, style, engine=handover.ground.engine)]
+    for text in plan_lines(handover.plan, style, engine=handover.ground.engine):
+        lines += [(Span(piece),) for piece in (wrap(text, width) if len(text) > width else [text])]
     return lines
 
 
