@@ -87,6 +87,10 @@ class EngineControl(Protocol):
         """Make a model out of an installed one that has its context baked in."""
         ...
 
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Forecast:

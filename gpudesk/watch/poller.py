@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gpudesk.clock import Clock
+    from gpudesk.domain.alarm import AlarmLimits
     from gpudesk.domain.desk import Desk
     from gpudesk.domain.reading import Failure, Sample
     from gpudesk.sources.base import Source
@@ -75,7 +76,12 @@ class Poller:
     """Reads every source at its pace and keeps the newest desk; implements `watch.feed.DeskFeed`."""
 
     def __init__(
-        self, sources: Sequence[Source], clock: Clock = SYSTEM_CLOCK, *, unfocused_factor: float = 3.0
+        self,
+        sources: Sequence[Source],
+        clock: Clock = SYSTEM_CLOCK,
+        *,
+        unfocused_factor: float = 3.0,
+        limits: AlarmLimits | None = None,
     ) -> None:
         names = [source.name for source in sources]
         if len(set(names)) != len(names):
@@ -90,7 +96,7 @@ class Poller:
         self._came = Condition(self._lock)
         self._unfocused_factor = unfocused_factor
         self._factor = 1.0
-        self._watched = initial(clock.now())
+        self._watched = initial(clock.now(), limits)
         self._history = History()
         self._word = _Word()
         self._started = False

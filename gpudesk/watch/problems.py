@@ -40,6 +40,8 @@ def _all(watched: Watched, sources: tuple[SourceState, ...]) -> Iterator[Problem
     )
     for problems in samples:
         yield from problems
+    if watched.pins is not None:
+        yield from (Problem("pins", text) for text in watched.pins.problems)
     for engine in watched.engines:
         skew = engine.clock_skew_seconds
         if skew is not None and abs(skew) > SKEW_SECONDS:
