@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gpudesk.action_headers import Headers
-from gpudesk.actions.lookup import installed_as
+from gpudesk.actions.lookup import installed_as, runners
 from gpudesk.actions.ports import Forecast
+from gpudesk.domain.desk import CardShare
 from gpudesk.errors import GpudeskError
 from gpudesk.records import replace
 
@@ -113,7 +114,8 @@ class ActionForecaster:
     def _ground_of(self, desk: Desk) -> _Ground:
         held = self._ground
         if held is None or held[0] is not desk:
-            held = self._ground = (desk, _Ground(desk, self._planning.ground(desk)))
+            placed = _placed(desk)
+            held = self._ground = (desk, _Ground(placed, self._planning.ground(placed)))
         return held[1]
 
 
@@ -157,6 +159,24 @@ class _Ground:
         if version is not None and version != profile.version:
             profile = replace(profile, version=version, era=era_of(version) or profile.era)
         return replace(self._ground, cards=tuple(cards), residents=tuple(staying), profile=profile)
+
+
+def _placed(desk: Desk) -> Desk:
+    """Put models on a card that nothing has been told of yet: each counts, and what it claims can be freed.
+
+    On the only card there is; of several cards it could be any, so that nothing counts as freed.
+    """
+    cards = [state.card.index for state in desk.cards if state.card.error is None and state.card.memory_total_bytes]
+    if not cards:
+        return desk
+    first = {model.key for model in runners(desk.models) if model.local and not model.cards}
+
+    def placed(model: LoadedModel) -> LoadedModel:
+        if model.key not in first:
+            return model
+        return replace(model, cards=(CardShare(cards[0], (model.memory_bytes or 0) if len(cards) == 1 else 0),))
+
+    return replace(desk, models=tuple(placed(model) for model in desk.models)) if first else desk
 
 
 def _with_more(card: CardBudget, more: int) -> CardBudget:

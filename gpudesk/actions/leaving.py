@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gpudesk.actions.lookup import is_busy, is_pinned, loaded_now, runners
+from gpudesk.actions.lookup import held_on, is_busy, is_pinned, loaded_now, runners
 from gpudesk.actions.planned_steps import leave, total_seconds
 from gpudesk.actions.room import by_cost
 from gpudesk.actions.values import ActionId, Danger, Preview, Refusal, Step
@@ -82,7 +82,7 @@ def free(desk: Desk, need_bytes: int | None = None, card_index: int | None = Non
         return replace(blank, refusal=Refusal(f"there is no card {card_index}", f"There is {there}" if there else None))
     chosen: Sequence[LoadedModel] | Refusal
     if need_bytes is None:
-        chosen = [model for model in _on_cards(desk) if card_index is None or _on(model, card_index)]
+        chosen = [model for model in _on_cards(desk) if card_index is None or held_on(desk, model, card_index)]
     else:
         chosen = _enough(desk, cards, need_bytes)
     refusal = chosen if isinstance(chosen, Refusal) else silent_engine(desk, chosen)
@@ -98,15 +98,10 @@ def _on_cards(desk: Desk) -> list[LoadedModel]:
     return [model for model in runners(desk.models) if model.local and model.memory_bytes != 0]
 
 
-def _on(model: LoadedModel, card_index: int | None) -> int:
-    if card_index is None:
-        return model.memory_bytes or 0
-    return sum(share.memory_bytes for share in model.cards if share.index == card_index)
-
-
 def _rank(desk: Desk, model: LoadedModel, card_index: int | None) -> tuple[bool, bool, int, str]:
     """Order who goes: without a pin first, idle ones first, the largest first."""
-    return (is_pinned(desk, model), is_busy(model, desk.taken_at), -_on(model, card_index), model.key)
+    held = (model.memory_bytes or 0) if card_index is None else held_on(desk, model, card_index)
+    return (is_pinned(desk, model), is_busy(model, desk.taken_at), -held, model.key)
 
 
 def _enough(desk: Desk, cards: Sequence[CardState], need_bytes: int) -> list[LoadedModel] | Refusal:
@@ -133,21 +128,25 @@ def _enough(desk: Desk, cards: Sequence[CardState], need_bytes: int) -> list[Loa
 
 
 def _most(desk: Desk, state: CardState) -> int:
-    return (state.free_bytes or 0) + sum(_on(model, state.card.index) for model in _on_cards(desk))
+    return (state.free_bytes or 0) + sum(held_on(desk, model, state.card.index) for model in _on_cards(desk))
 
 
 def _enough_on(desk: Desk, state: CardState, need_bytes: int) -> list[LoadedModel] | None:
     """Choose who goes on one card, the largest first; the last one is the smallest that is enough."""
     index, chosen = state.card.index, []
     missing = need_bytes - (state.free_bytes or 0)
-    left = sorted((model for model in _on_cards(desk) if _on(model, index)), key=lambda m: _rank(desk, m, index))
+    left = sorted(
+        (model for model in _on_cards(desk) if held_on(desk, model, index)), key=lambda m: _rank(desk, m, index)
+    )
     while missing > 0:
         if not left:
             return None
         tier = _rank(desk, left[0], index)[:2]
-        enough = [model for model in left if _rank(desk, model, index)[:2] == tier and _on(model, index) >= missing]
+        enough = [
+            model for model in left if _rank(desk, model, index)[:2] == tier and held_on(desk, model, index) >= missing
+        ]
         model = enough[-1] if enough else left[0]
         left.remove(model)
         chosen.append(model)
-        missing -= _on(model, index)
+        missing -= held_on(desk, model, index)
     return chosen

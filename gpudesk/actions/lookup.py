@@ -158,6 +158,14 @@ def runners(models: Iterable[LoadedModel]) -> tuple[LoadedModel, ...]:
     return tuple(found)
 
 
+def held_on(desk: Desk, model: LoadedModel, card_index: int) -> int:
+    """Return what a model holds on one card; where nothing tells on which one it is, the only card there is."""
+    if model.cards:
+        return sum(share.memory_bytes for share in model.cards if share.index == card_index)
+    readable = [state.card.index for state in desk.cards if state.card.error is None]
+    return (model.memory_bytes or 0) if model.local and readable == [card_index] else 0
+
+
 def loaded_as(desk: Desk, load: Load) -> LoadedModel | None:
     """Return the runner that a load would use: by its name, else by the weights, which several names may share.
 
