@@ -81,18 +81,19 @@ def read_bounded(path: Path, limit_bytes: int) -> bytes:
     return data
 
 
-def write_whole(path: Path, data: bytes, *, mode: int | None = None) -> None:
+def write_whole(path: Path, data: bytes, *, mode: int | None = None, durable: bool = True) -> None:
     """Put `data` in the place of a file in one step; folders that are missing are made.
 
     Args:
         path: where; a symbolic link is followed, also to a file that does not exist yet.
         data: the whole new content.
         mode: permissions of a file that is new, less the umask; None is 0o600. An existing file keeps its own.
+        durable: wait until it would survive a power cut, some 10 ms; a kill it survives anyway.
 
     Raises:
         StoreError: it could not be written, names path and reason; the old file is there, whole.
     """
-    _write(path, data, mode)
+    _write(path, data, mode, durable=durable)
 
 
 def write_over(path: Path, before: bytes | None, data: bytes, *, mode: int | None = None) -> None:
@@ -119,7 +120,7 @@ def write_over(path: Path, before: bytes | None, data: bytes, *, mode: int | Non
         if now != before:
             raise ChangedFileError(f"{shortened(path)} has changed since it was read", "Look at it and try again")
 
-    _write(path, data, mode, unchanged)
+    _write(path, data, mode, check=unchanged)
 
 
 def backup(path: Path, folder: Path | None = None, *, now: datetime | None = None) -> Path:
@@ -191,14 +192,21 @@ def resolved(path: Path) -> Path:
     return target
 
 
-def _write(path: Path, data: bytes, mode: int | None, check: Callable[[Path], None] | None = None) -> None:
+def _write(
+    path: Path,
+    data: bytes,
+    mode: int | None,
+    *,
+    check: Callable[[Path], None] | None = None,
+    durable: bool = True,
+) -> None:
     target = resolved(path)
     temporary = None
     try:
         target.parent.mkdir(mode=NEW_FOLDER_MODE, parents=True, exist_ok=True)
         about = _about(target)
         _remove_leftovers(target.parent)
-        temporary = _written(target.parent, data, NEW_FILE_MODE if mode is None else mode, about, path)
+        temporary = _written(target.parent, data, NEW_FILE_MODE if mode is None else mode, about, path, durable=durable)
         if check is not None:
             check(target)
         temporary.replace(target)
@@ -207,7 +215,8 @@ def _write(path: Path, data: bytes, mode: int | None, check: Callable[[Path], No
     finally:
         if temporary is not None:
             _remove(temporary)
-    _make_durable(target.parent)
+    if durable:
+        _make_durable(target.parent)
 
 
 def _about(target: Path) -> os.stat_result | None:
@@ -229,8 +238,10 @@ def _check_plain(path: Path, about: os.stat_result) -> None:
         raise StoreError(f"{shortened(path)} is not a file but a device, a pipe or a socket")
 
 
-def _written(folder: Path, data: bytes, mode: int, like: os.stat_result | None, path: Path) -> Path:
-    """Write a temporary file in a folder, durable, with the permissions it shall have; return it."""
+def _written(
+    folder: Path, data: bytes, mode: int, like: os.stat_result | None, path: Path, *, durable: bool = True
+) -> Path:
+    """Write a temporary file in a folder, with the permissions it shall have; return it."""
     name = f"{_TEMPORARY_PREFIX}{os.getpid()}-{os.urandom(6).hex()}{_TEMPORARY_SUFFIX}"
     temporary = folder / name
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -242,7 +253,8 @@ def _written(folder: Path, data: bytes, mode: int, like: os.stat_result | None, 
             rest = memoryview(data)
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
-            os.fsync(descriptor)
+            if durable:
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
     except BaseException:

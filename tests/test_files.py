@@ -298,6 +298,9 @@ def test_the_data_is_durable_before_it_is_in_place_and_then_the_folder(
     monkeypatch.setattr(os, "replace", noted_replace)
     write_whole(tmp_path / "file", b"12345")
     assert steps == ["file of 5", "replace", "folder"]
+    steps.clear()
+    write_whole(tmp_path / "file", b"123456", durable=False)
+    assert steps == ["replace"]
 
 
 @POSIX

@@ -123,7 +123,10 @@ class ProcessLock:
                 taken = _lock(descriptor)
             except OSError as error:
                 os.close(descriptor)
-                raise StoreError(f"{shortened(self.path)} cannot be locked: {error.strerror or error}") from error
+                message = f"{shortened(self.path)} cannot be locked: {error.strerror or error}"
+                raise StoreError(
+                    message, "Set GPUDESK_STATE_DIR and GPUDESK_DATA_DIR to folders on a local disk"
+                ) from error
             if not taken:
                 os.close(descriptor)
                 return False

@@ -56,7 +56,9 @@ class UnfinishedStore:
             StoreError: that was not possible.
         """
         action = UnfinishedAction(preview, at, os.getpid(), own_identity())
-        write_whole(self.path, json.dumps(to_json(action), ensure_ascii=True, indent=1).encode())
+        content = json.dumps(to_json(action), ensure_ascii=True, indent=1).encode()
+        # A power cut ends the engine too, and with it everything that could be finished: only a kill matters.
+        write_whole(self.path, content, durable=False)
 
     def finish(self) -> None:
         """Forget it, unless it is another running gpudesk's.

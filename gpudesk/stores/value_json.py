@@ -55,7 +55,9 @@ def _default(field: dataclasses.Field[Any]) -> object:
 
 @cache
 def _types_of(kind: type) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
+    """Return the types of the fields of a value by their names."""
+    hints = typing.get_type_hints(kind)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
 
 
 def _read(kind: Any, data: object, place: str) -> Any:
@@ -97,12 +99,7 @@ def _read_tuple(kinds: tuple[Any, ...], data: object, place: str) -> tuple[Any, 
 def _read_value(kind: type, data: object, place: str) -> Any:
     if not isinstance(data, dict):
         raise ValueError(f"{place} is {data!r}, expected an object")
-    hints = _types_of(kind)
-    given = {
-        field.name: _read(hints[field.name], data[field.name], f"{place}.{field.name}")
-        for field in dataclasses.fields(kind)
-        if field.name in data
-    }
+    given = {name: _read(hint, data[name], f"{place}.{name}") for name, hint in _types_of(kind).items() if name in data}
     try:
         return kind(**given)
     except TypeError:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -164,6 +165,21 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "state").write_bytes(b"")
     with pytest.raises(StoreError, match=r"acting\.lock cannot be locked: "):
         FileTurn(tmp_path / "state").take("load").__enter__()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="flock is POSIX")
+def test_a_file_system_without_locks_is_told_and_nothing_stays_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    before = len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(StoreError, match=r"acting\.lock cannot be locked: No locks available") as caught:
+        FileTurn(tmp_path).take("load").__enter__()
+    assert "GPUDESK_STATE_DIR" in (caught.value.hint or "")
+    assert (len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0) == before
 
 
 def test_two_guards_never_fight(tmp_path: Path) -> None:
