@@ -13,7 +13,7 @@ from gpudesk.fit.architectures import ArchitectureRules
 from gpudesk.fit.graph_memory import Graph
 from gpudesk.fit.graph_widths import GraphWidths, LayerWidths, Mixer
 from gpudesk.fit.kv_cache import KvLayout, row_widths
-from gpudesk.fit.layer_graphs import graph_bytes, laid_out, mask_bytes
+from gpudesk.fit.layer_graphs import laid_out, mask_bytes
 from gpudesk.fit.metadata import ModelMetadata
 from gpudesk.fit.recurrent_widths import recurrent_widths
 from gpudesk.records import dataclass, replace
@@ -86,7 +86,7 @@ class GraphOptions:
 def compute_bytes(metadata: ModelMetadata, shape: ArchitectureRules, cache: KvLayout, options: GraphOptions) -> int:
     """Return the size of the compute buffer of a card that holds all layers."""
     if shape.encoder or not _only_masks_grow(options):
-        return graph_bytes(graph_widths(metadata, shape, cache, options))
+        return _card_bytes(laid_out(graph_widths(metadata, shape, cache, options))[0], options)
     graphs = _shapes(metadata).graphs
     known = graphs.get(options)
     if known is None:
@@ -98,7 +98,13 @@ def compute_bytes(metadata: ModelMetadata, shape: ArchitectureRules, cache: KvLa
     for sliding, mask in masks.items():
         cells = cache.sliding_cells if sliding else cache.cells
         graph.resize(mask, mask_bytes(tokens, cells, flash_attention=True))
-    return graph.peak_bytes()
+    return _card_bytes(graph, options)
+
+
+def _card_bytes(graph: Graph, options: GraphOptions) -> int:
+    """Return the buffer of a card; the larger of both orders where the backend chooses its own."""
+    size = graph.peak_bytes()
+    return max(size, graph.interleaved().peak_bytes()) if options.backend == "vulkan" else size
 
 
 def _only_masks_grow(options: GraphOptions) -> bool:

@@ -10,6 +10,9 @@ from __future__ import annotations
 ALIGNMENT_BYTES = 128
 """Of a CUDA buffer (ggml/src/ggml-cuda/ggml-cuda.cu); other backends differ by less than a page per tensor."""
 
+VULKAN_WINDOW = 12
+"""Nodes it looks ahead: 20, of which some 8 are views, which are not in the graph here."""
+
 
 def view(node: int) -> int:
     """Name a node that is read through a view of it; nothing is computed in place of a view."""
@@ -55,6 +58,49 @@ class Graph:
     def reads(self, *sources: int) -> None:
         """Add a reader that needs no memory of its own: a store into the KV cache."""
         self.node(0, *sources)
+
+    def interleaved(self) -> Graph:
+        """Return the graph in about the order in which Vulkan computes it: what is ready soon is pulled forward.
+
+        Sources: ggml/src/ggml-vulkan/ggml-vulkan.cpp at b9849 (`ggml_vk_graph_optimize`); of the operations it keeps
+        together those are followed that norms and sums are made of.
+        """
+        count = len(self._sizes)
+        order = list(range(next((node for node in range(count) if self._sources[node]), count)))
+        done = [node < len(order) for node in range(count)]
+        first = len(order)
+        while first < count:
+            taken = [first]
+            for node in range(first + 1, min(first + VULKAN_WINDOW, count)):
+                if not done[node] and all(
+                    done[source] or (source == node - 1 == taken[-1] and self._is_fused(source, node))
+                    for source in self._sources[node]
+                ):
+                    taken.append(node)
+            for node in taken:
+                done[node] = True
+            order += taken
+            while first < count and done[first]:
+                first += 1
+        return self._ordered(order)
+
+    def _is_fused(self, source: int, node: int) -> bool:
+        """Tell whether a node is computed together with its source: halves of a norm, a product and its sum."""
+        if not self._inplace[node]:
+            return False
+        if len(self._sources[node]) == 1:
+            return self._inplace[source] or source in self._views
+        return len(self._sources[node]) == 2 and not self._inplace[source]
+
+    def _ordered(self, order: list[int]) -> Graph:
+        made = Graph()
+        place = {node: number for number, node in enumerate(order)}
+        for node in order:
+            views = self._views.get(node, ())
+            sources = [view(place[source]) if source in views else place[source] for source in self._sources[node]]
+            made.node(self._sizes[node], *sources, inplace=self._inplace[node])
+        made._output = {place[node] for node in self._output}
+        return made
 
     def peak_bytes(self) -> int:
         """Return the size of the one buffer in which all nodes find their place."""

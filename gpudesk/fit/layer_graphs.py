@@ -191,8 +191,3 @@ def laid_out(widths: GraphWidths) -> tuple[Graph, dict[bool, int]]:
 def mask_bytes(tokens: int, cells: int, *, flash_attention: bool) -> int:
     """Return the size of a mask: for each token of the batch and each cell of the cache."""
     return (2 if flash_attention else F32) * tokens * cells
-
-
-def graph_bytes(widths: GraphWidths) -> int:
-    """Return the compute buffer that the graph of a model needs on the card that runs it."""
-    return laid_out(widths)[0].peak_bytes()

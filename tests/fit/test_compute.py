@@ -172,6 +172,34 @@ def test_a_graph_that_was_laid_out_before_is_as_large_as_a_new_one(model: str) -
     assert again[1] == computed(HEADERS[model](), 1024, 512)
 
 
+def vulkan(name: str) -> float:
+    metadata = report.HEADERS[name]().metadata()
+    cache = kv_cache(metadata, LoadOptions(), 8192, 1, Era.LLAMA_SERVER, batch=2048)
+    graph = GraphOptions(batch=2048, outputs=1, flash_attention=True, backend="vulkan")
+    return compute_bytes(metadata, rules(metadata), cache, graph) / MEBIBYTE
+
+
+@pytest.mark.parametrize(("name", "printed"), [("Qwen3.5-2B", 224.13), ("Qwen3.5-35B-A3B", 308.06)])
+def test_vulkan_computes_in_an_order_of_its_own(name: str, printed: float) -> None:
+    assert vulkan(name) == pytest.approx(printed, abs=0.01)
+    assert computed(report.HEADERS[name](), 8192, 2048) < printed - 3
+
+
+def test_vulkan_is_never_taken_to_need_less_than_others() -> None:
+    name = "Qwen3-8B"
+    assert vulkan(name) == pytest.approx(computed(report.HEADERS[name](), 8192, 2048))
+
+
+def test_what_is_ready_is_pulled_forward() -> None:
+    graph = Graph()
+    first = graph.node(128)
+    used = graph.node(1024, first)
+    graph.keep(graph.node(128, used))
+    graph.keep(graph.node(1024, first))
+    # The last one no longer waits until the one before it has given its room back.
+    assert (graph.peak_bytes(), graph.interleaved().peak_bytes()) == (1280, 2176)
+
+
 def test_logits_for_every_token_when_the_build_reserves_them() -> None:
     # Ollama 0.24 with qwen2.5-coder:7b: 304.00; ik_llama.cpp with GLM-Z1-32B: 308.00
     coder = report.HEADERS["qwen2.5-coder:7b"]()
