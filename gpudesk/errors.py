@@ -5,6 +5,7 @@ GpudeskError
 ├── UsageError            the command line or the configuration is wrong          (exit 2)
 ├── SourceError           something that should be read could not be read         (exit 3)
 ├── StoreError            a file of gpudesk's own could not be read or written    (exit 1)
+├── ExportError           another program's file cannot be read or changed        (exit 1)
 └── RefusedError          gpudesk would not do what was asked                     (exit 4)
 ```
 """
@@ -91,6 +92,10 @@ class EngineBusyError(SourceError):
 
 class StoreError(GpudeskError):
     """A file of gpudesk's own could not be read or written; what was in it before is still there."""
+
+
+class ExportError(GpudeskError):
+    """Another program's file cannot be read, understood or changed; it is as it was."""
 
 
 class RefusedError(GpudeskError):
