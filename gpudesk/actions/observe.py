@@ -110,19 +110,21 @@ def on_cards(desk: Desk, model: LoadedModel) -> bool | None:
     return any(process.pid in model.pids for state in desk.cards for process in state.card.processes)
 
 
-def context_seen(desk: Desk, wish: Load, model: LoadedModel) -> bool:
+def context_seen(desk: Desk, wish: Load, model: LoadedModel) -> bool | None:
     """Tell whether a model has the context that was wished for, as far as the engine tells.
 
-    Ollama cuts a wish to what a model was trained for, and raises a very small one.
+    Ollama cuts a wish to what a model was trained for, and raises a very small one. None while it has a shorter one
+    and nobody has told yet what it was trained for.
     """
     wanted, seen = wish.context_length, model.context_length
     if wanted is None or seen is None or wanted == seen:
         return True
+    if seen > wanted:
+        return seen in SMALLEST_CONTEXTS
     details = next((each for each in desk.details if each.digest == model.digest), None)
-    trained = details.context_length_trained if details is not None else None
-    if seen < wanted:
-        return trained is None or seen == trained
-    return seen in SMALLEST_CONTEXTS
+    if details is None or details.context_length_trained is None:
+        return None
+    return seen == details.context_length_trained
 
 
 def timer_seen(desk: Desk, wish: KeepAliveWish, model: LoadedModel, elapsed_seconds: float) -> bool:

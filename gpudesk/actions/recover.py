@@ -75,7 +75,7 @@ def _is_done(step: Step, later: Sequence[Step], desk: Desk) -> bool:
     wish, model = step.load, loaded_as(desk, step.load)
     match step.kind:
         case StepKind.LOAD:
-            return model is not None and observe.context_seen(desk, wish, model)
+            return model is not None and observe.context_seen(desk, wish, model) is not False
         case StepKind.UNLOAD:
             again = next((each for each in later if each.kind is StepKind.LOAD and each.load.name == wish.name), None)
             return model is None or (again is not None and _is_done(again, (), desk))
@@ -109,7 +109,7 @@ def _to_bring(preview: Preview, desk: Desk) -> tuple[Step, ...]:
     for load in preview.before:
         model = loaded_as(desk, load)
         changed = any(step.kind is StepKind.LOAD and step.load.name == load.name for step in preview.steps)
-        if model is None or (changed and not observe.context_seen(desk, load, model)):
+        if model is None or (changed and model.context_length not in (None, load.context_length)):
             steps.append(Step(StepKind.LOAD, loadable(load), why="was there before"))
     return tuple(steps)
 

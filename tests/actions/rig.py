@@ -153,7 +153,8 @@ class Rig:
         self.sim.__enter__()
         sim, nowhere = self.sim, Path(os.devnull)
         address = EngineAddress(sim.url)
-        client = OllamaClient(address)
+        # One client each: a source that still reads when another one closes would leave its connection behind.
+        client, other = OllamaClient(address), OllamaClient(address)
         self.control = OllamaControl(address)
         driver = NvmlSource(
             sim.clock, sysfs_root=nowhere, proc_root=nowhere,
@@ -164,7 +165,7 @@ class Rig:
             (
                 driver,
                 OllamaSource(client, sim.clock),
-                OllamaCatalogSource(client, sim.clock),
+                OllamaCatalogSource(other, sim.clock),
                 processes,
                 PinsInMemory(self.pins),
             ),
@@ -181,6 +182,9 @@ class Rig:
         self.sim.server.step_faults.clear()
         self.poller.stop()
         self.control.close()
+        for thread in threading.enumerate():
+            if thread.name.startswith("gpudesk "):
+                thread.join(10)
         self.sim.__exit__(kind, error, trace)
 
     # -- asking ------------------------------------------------------------------------------------------------------
