@@ -8,7 +8,7 @@ from dataclasses import field
 from gpudesk.actions.lookup import is_pinned, loaded_as, loaded_now, runners
 from gpudesk.actions.planned_steps import leave, total_seconds
 from gpudesk.actions.ports import Forecast, Forecaster
-from gpudesk.actions.refusals import cannot_fit, cannot_tell, pins_beside, pins_in_the_way
+from gpudesk.actions.refusals import cannot_fit, cannot_tell, pins_in_the_way, staying
 from gpudesk.actions.room import GOOD, Room, is_good, room_for
 from gpudesk.actions.values import ActionId, Danger, Load, Preview, Refusal, Step, StepKind
 from gpudesk.actions.wishes import Need, named, need_of, refusal_of, silent_engine, trained_context
@@ -169,14 +169,20 @@ def _told(desk: Desk, needs: Sequence[Need], room: Room) -> tuple[str, ...]:
     loads = [need.load for need in needs if need.loads]
     if loads:
         notes += room.forecast.notes
-        pins = pins_beside(desk, loads, room) if room.forecast.verdict is None else []
-        if pins:
-            notes.append(
-                f"whether {enumerated([model.name for model in pins])} stays is up to the engine, which knows no pins"
-            )
+        beside = staying(desk, loads, room)
+        pins = [model.name for model in beside if is_pinned(desk, model)]
+        if room.forecast.verdict is None and pins:
+            notes.append(f"whether {enumerated(pins)} stays is up to the engine, which knows no pins")
+        if room.forecast.verdict == "tight" and beside:
+            names = _either([model.name for model in beside])
+            notes.append(f"it is tight: if the engine counts more than this, it unloads {names} for it")
         if room.forecast.would_evict and not any(" evict " in note for note in notes):
             notes.append(f"the engine will unload {enumerated(room.forecast.would_evict)} by itself")
     return tuple(dict.fromkeys(notes))
+
+
+def _either(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"one of {enumerated(names, 3)}"
 
 
 def _wished(
