@@ -57,13 +57,19 @@ class Tally:
         return STALL_SECONDS if self._status.startswith("pulling") or not self._layers else VERIFY_SECONDS
 
     def add(self, line: dict[str, Any]) -> None:
-        """Take a line into account. `completed` is left out while it is 0 (api/types.go `ProgressResponse`)."""
+        """Take a line into account. `completed` is left out while it is 0 (api/types.go `ProgressResponse`).
+
+        Layers come one after the other, and the end of one is not told: the next line is about something else
+        (server/download.go:446 `Wait`).
+        """
         self._status = as_text(line.get("status")) or self._status
         self.succeeded = self._status == "success"
         total = as_count(line.get("total"))
+        layer = as_text(line.get("digest")) or self._status
+        if layer not in self._layers and len(self._layers) < _MOST_LAYERS:
+            self._layers = {earlier: (size, size) for earlier, (_, size) in self._layers.items()}
         if total is None:
             return
-        layer = as_text(line.get("digest")) or self._status
         if layer in self._layers or len(self._layers) < _MOST_LAYERS:
             self._layers[layer] = (min(as_count(line.get("completed")) or 0, total), total)
 
