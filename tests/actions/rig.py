@@ -174,6 +174,7 @@ class Rig:
         self.poller.start()
         self.ports = Ports(self.poller, (self.control,), self.oracle, self.pins, self.journal, self.turn)
         self.look(installed=True)
+        assert until(lambda: all(model.cards for model in self.look().models)), "no process was found for a model"
         return self
 
     def __exit__(
