@@ -11,6 +11,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from gpudesk.actions.lookup import engine_at
+from gpudesk.actions.observe import source_name
 from gpudesk.actions.values import Progress
 from gpudesk.cancellation import CanceledError, Cancellation
 from gpudesk.errors import FailureKind, GpudeskError
@@ -219,7 +220,7 @@ class Attempt:
     def _silent(self, desk: Desk, url: str) -> GpudeskError | None:
         """Return what to raise when an engine has not answered the watch for too long."""
         engine = engine_at(desk, url)
-        state = desk.source(f"ollama {url}")
+        state = desk.source(source_name(url))
         if engine is None or state is None:
             return None
         silent = min(self.elapsed_seconds, self._unheard_seconds(desk, url))
@@ -233,7 +234,7 @@ class Attempt:
 
     def _unheard_seconds(self, desk: Desk, url: str) -> float:
         """Return how long ago an engine last answered, less what passes anyway between two looks."""
-        state = desk.source(f"ollama {url}")
+        state = desk.source(source_name(url))
         if state is None or state.last_value_at is None:
             return self.elapsed_seconds
         silent = (self.ports.watch.clock.now() - state.last_value_at).total_seconds()

@@ -31,6 +31,11 @@ TIMER_SECONDS, TIMER_RATIO = 2.0, 0.01
 """How far a timer may be from the one wished for: clocks drift, and whole seconds are told."""
 
 
+def source_name(url: str) -> str:
+    """Return what the watch calls the source that asks an engine what is loaded."""
+    return f"ollama {url}"
+
+
 @dataclass(frozen=True, slots=True)
 class HeldMemory:
     """What a model held on the cards, and what the cards were like with it: enough to see that it is back."""

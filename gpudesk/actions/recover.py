@@ -75,7 +75,7 @@ def _is_done(step: Step, later: Sequence[Step], desk: Desk) -> bool:
     wish, model = step.load, loaded_as(desk, step.load)
     match step.kind:
         case StepKind.LOAD:
-            return model is not None and observe.context_seen(desk, wish, model) is not False
+            return model is not None and observe.context_seen(desk, wish, model) is True
         case StepKind.UNLOAD:
             again = next((each for each in later if each.kind is StepKind.LOAD and each.load.name == wish.name), None)
             return model is None or (again is not None and _is_done(again, (), desk))

@@ -210,7 +210,7 @@ class _WayBack:
         """Tell whether something that was there is not; behind an engine that is dead nothing is there."""
         if loaded_as(self._undertaking.start, load) is None or self._stays_gone(load):
             return False
-        state = desk.source(f"ollama {load.engine_url}")
+        state = desk.source(observe.source_name(load.engine_url))
         if state is not None and state.failure is not None and state.failure.kind is FailureKind.UNREACHABLE:
             return True
         return bool(observe.missing(desk, (load,)))
