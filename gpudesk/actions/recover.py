@@ -27,6 +27,8 @@ _FINAL = {
     StepKind.DELETE: "what was deleted has to be pulled again",
     StepKind.DERIVE: "a model that was made stays",
 }
+_MAY_RELOAD = (StepKind.LOAD, StepKind.KEEP_ALIVE, StepKind.PIN)
+"""After these a model may have another context than before, wanted or not."""
 
 
 def finish(preview: Preview, desk: Desk) -> Preview:
@@ -108,7 +110,7 @@ def _to_bring(preview: Preview, desk: Desk) -> tuple[Step, ...]:
     steps = []
     for load in preview.before:
         model = loaded_as(desk, load)
-        changed = any(step.kind is StepKind.LOAD and step.load.name == load.name for step in preview.steps)
+        changed = any(step.kind in _MAY_RELOAD and step.load.name == load.name for step in preview.steps)
         if model is None or (changed and model.context_length not in (None, load.context_length)):
             steps.append(Step(StepKind.LOAD, loadable(load), why="was there before"))
     return tuple(steps)

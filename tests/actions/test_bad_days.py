@@ -178,9 +178,12 @@ def test_an_editor_that_loads_a_model_again_while_it_is_unloaded_is_named() -> N
 def test_a_keep_alive_that_would_load_again_is_noticed() -> None:
     with Rig((CODE, 16384, 300)) as rig:
         real = rig.control.keep_alive
-        rig.control.keep_alive = lambda load, cancel: real(replace(load, context_length=4096), cancel)  # type: ignore[method-assign]
+        wrong = lambda load, cancel: real(replace(load, context_length=4096), cancel)  # noqa: E731
+        rig.control.keep_alive = wrong  # type: ignore[method-assign]
         outcome = rig.run(rig.preview(ActionId.KEEP, Step(StepKind.KEEP_ALIVE, rig.as_load(CODE, None, FOREVER))))
-        assert "was loaded again, with context 4096" in outcome.message or outcome.ending is Ending.UNDONE
+        assert "was loaded again, with context 4096" in outcome.message
+        assert outcome.ending is Ending.UNDONE
+        assert rig.loaded() == {CODE: 16384}
 
 
 def test_what_goes_by_its_own_timer_meanwhile_is_not_missed() -> None:
