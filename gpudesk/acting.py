@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from gpudesk.actions.ports import Forecast, Forecaster, Ports, Watch
+    from gpudesk.action_forecast import ActionForecaster
+    from gpudesk.actions.ports import Forecast, Ports, Watch
     from gpudesk.actions.values import Load
     from gpudesk.config import Settings
     from gpudesk.domain.desk import Desk
@@ -101,19 +102,32 @@ def open_acting(watch: Watch, settings: Settings, folders: Folders, planning: Ca
     return Acting(ports, sets, journal, folders, settings.read_only, settings.restore_pins)
 
 
+def prepare(ports: Ports, desk: Desk, loads: Sequence[Load], timeout_seconds: float) -> bool:
+    """Wait until what these models take can be told; for commands, which have one preview only."""
+    forecaster = ports.forecaster
+    return isinstance(forecaster, _LateForecaster) and forecaster.prepare(desk, loads, timeout_seconds)
+
+
 class _LateForecaster:
     """A forecaster whose formulas are loaded when the first forecast is wanted: a guard mostly never wants one."""
 
     def __init__(self, planning: Callable[[], Planning]) -> None:
         self._planning = planning
-        self._forecaster: Forecaster | None = None
+        self._forecaster: ActionForecaster | None = None
         self._lock = threading.Lock()
 
     def forecast(self, desk: Desk, loads: Sequence[Load], leaving: Sequence[str] = ()) -> Forecast:
         """Tell what loading comes to; see `ActionForecaster`."""
+        return self._made().forecast(desk, loads, leaving)
+
+    def prepare(self, desk: Desk, loads: Sequence[Load], timeout_seconds: float) -> bool:
+        """Wait until headers are known; see `ActionForecaster`."""
+        return self._made().prepare(desk, loads, timeout_seconds)
+
+    def _made(self) -> ActionForecaster:
         with self._lock:
             if self._forecaster is None:
                 from gpudesk.action_forecast import ActionForecaster
 
                 self._forecaster = ActionForecaster(self._planning())
-        return self._forecaster.forecast(desk, loads, leaving)
+            return self._forecaster

@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from gpudesk.action_ground import DeskGround, put_on_cards
 from gpudesk.action_headers import Headers
-from gpudesk.actions.lookup import installed_as, runners
+from gpudesk.actions.lookup import installed_as
 from gpudesk.actions.ports import Forecast
-from gpudesk.domain.desk import CardShare
 from gpudesk.errors import GpudeskError
 from gpudesk.records import replace
 
 if TYPE_CHECKING:
     from gpudesk.actions.values import Load
-    from gpudesk.domain.desk import Desk, LoadedModel
-    from gpudesk.fit.values import CardBudget, EngineProfile, Estimate, Plan, Resident, Wanted
+    from gpudesk.domain.desk import Desk
+    from gpudesk.fit.values import EngineProfile, Estimate, Plan, Wanted
     from gpudesk.watch.planning import Ground, Planning
 
 QUICK_SECONDS = 0.015
@@ -36,7 +36,7 @@ class ActionForecaster:
         """Make it; nothing is read yet."""
         self._planning = planning
         self._headers = Headers(planning)
-        self._ground: tuple[Desk, _Ground] | None = None
+        self._ground: tuple[Desk, DeskGround] | None = None
 
     def forecast(self, desk: Desk, loads: Sequence[Load], leaving: Sequence[str] = ()) -> Forecast:
         """Tell what loading `loads` would come to once the loaded models named in `leaving` are gone.
@@ -55,7 +55,7 @@ class ActionForecaster:
                 ground.answers[key] = found
         return found
 
-    def _forecast(self, desk: Desk, ground: _Ground, loads: Sequence[Load], leaving: Sequence[str]) -> Forecast:
+    def _forecast(self, desk: Desk, ground: DeskGround, loads: Sequence[Load], leaving: Sequence[str]) -> Forecast:
         seconds = _seconds(desk, loads)
         here = ground.for_engine(desk, loads[0].engine_url, leaving)
         if isinstance(here, str):
@@ -111,78 +111,12 @@ class ActionForecaster:
         )
         return Wanted(installed.name, found.metadata, options, found.blob_digest)
 
-    def _ground_of(self, desk: Desk) -> _Ground:
+    def _ground_of(self, desk: Desk) -> DeskGround:
         held = self._ground
         if held is None or held[0] is not desk:
-            placed = _placed(desk)
-            held = self._ground = (desk, _Ground(placed, self._planning.ground(placed)))
+            placed = put_on_cards(desk)
+            held = self._ground = (desk, DeskGround(placed, self._planning.ground(placed)))
         return held[1]
-
-
-class _Ground:
-    """Cards and residents of one desk, with each resident's engine."""
-
-    def __init__(self, desk: Desk, ground: Ground) -> None:
-        self._ground = ground
-        self.answers: dict[tuple[tuple[Load, ...], frozenset[str]], Forecast] = {}
-        """What was asked about this desk already: a preview comes back to some questions."""
-        on_cards = [model for model in desk.models if model.local and model.cards]
-        self._residents: list[tuple[LoadedModel, Resident]] = []
-        for resident in ground.residents:
-            model = next((each for each in on_cards if each.name == resident.name), None)
-            if model is not None:
-                on_cards.remove(model)
-                self._residents.append((model, resident))
-
-    def for_engine(self, desk: Desk, url: str, leaving: Sequence[str]) -> Ground | str:
-        """Return the ground one engine loads on with some models gone, or why it cannot be told.
-
-        An engine evicts its own models only: those of others are like any process on the card.
-        """
-        from gpudesk.domain.engine import era_of
-
-        engine = next((each for each in desk.engines if each.url == url), None)
-        if engine is not None and not engine.local:
-            return f"{url} is on another computer: what fits there cannot be told from here"
-        if self._ground.problem is not None:
-            return self._ground.problem
-        gone = set(leaving)
-        cards = list(self._ground.cards)
-        staying = []
-        for model, resident in self._residents:
-            if model.name in gone or gone.intersection(model.shares_runner_with):
-                cards = [_with_more(card, more) for card, more in zip(cards, resident.by_card, strict=True)]
-            elif model.engine_url == url:
-                staying.append(resident)
-        profile = self._ground.profile
-        version = engine.version if engine is not None else None
-        if version is not None and version != profile.version:
-            profile = replace(profile, version=version, era=era_of(version) or profile.era)
-        return replace(self._ground, cards=tuple(cards), residents=tuple(staying), profile=profile)
-
-
-def _placed(desk: Desk) -> Desk:
-    """Put models on a card that nothing has been told of yet: each counts, and what it claims can be freed.
-
-    On the only card there is; of several cards it could be any, so that nothing counts as freed.
-    """
-    cards = [state.card.index for state in desk.cards if state.card.error is None and state.card.memory_total_bytes]
-    if not cards:
-        return desk
-    first = {model.key for model in runners(desk.models) if model.local and not model.cards}
-
-    def placed(model: LoadedModel) -> LoadedModel:
-        if model.key not in first:
-            return model
-        return replace(model, cards=(CardShare(cards[0], (model.memory_bytes or 0) if len(cards) == 1 else 0),))
-
-    return replace(desk, models=tuple(placed(model) for model in desk.models)) if first else desk
-
-
-def _with_more(card: CardBudget, more: int) -> CardBudget:
-    if not more:
-        return card
-    return replace(card, available_bytes=min(card.memory_total_bytes - card.reserve_bytes, card.available_bytes + more))
 
 
 def _too_many(ground: Ground, loads: Sequence[Load]) -> tuple[str, ...]:
@@ -234,10 +168,20 @@ def _forecast(plan: Plan, wanted: Sequence[Wanted], ground: Ground, seconds: flo
         would_evict=plan.server.would_evict,
         short_bytes=short,
         expected_seconds=seconds,
-        same_weights=tuple((one.name, each.name) for one, each in same if each.name != one.name),
+        same_weights=(*_twins(wanted), *((one.name, each.name) for one, each in same if each.name != one.name)),
         context_length=plan.models[0].context_length if plan.models else None,
         notes=tuple(dict.fromkeys((*plan.notes, *plan.server.notes))),
     )
+
+
+def _twins(wanted: Sequence[Wanted]) -> list[tuple[str, str]]:
+    """Return models that have their weights in common with an earlier one, with that one."""
+    first: dict[str, str] = {}
+    for one in wanted:
+        if one.blob_digest is not None:
+            first.setdefault(one.blob_digest, one.name)
+    pairs = [(one.name, first[one.blob_digest]) for one in wanted if one.blob_digest is not None]
+    return [(name, earlier) for name, earlier in pairs if name != earlier]
 
 
 def _whole(wanted: Wanted, made: Estimate, ground: Ground) -> int:

@@ -11,7 +11,10 @@ from gpudesk.errors import UsageError
 
 T = TypeVar("T")
 
-VERBS = ("status", "fit", "suggest", "budget", "tiers", "points", "doctor", "config")
+VERBS = (
+    "status", "load", "unload", "keep", "pin", "unpin", "swap", "free", "restore", "apply", "set", "pull", "rm",
+    "derive", "log", "guard", "fit", "suggest", "budget", "tiers", "points", "doctor", "config",
+)  # fmt: skip
 
 DESCRIPTION = "Live video memory per model, for people who run language models on their own graphics card."
 
@@ -23,6 +26,10 @@ examples:
   gpudesk status --json --watch             one JSON document per line and interval
   gpudesk --ollama localhost --ollama https://gpu-box:11434
   gpudesk --demo                            a simulated workstation, to look around
+  gpudesk load qwen3:14b@16k --keep-alive 2h  load it and wait until it is on the card
+  gpudesk swap qwen3:14b gpt-oss:20b --dry-run  say what a swap would do, and do nothing
+  gpudesk set save coding                   what is loaded now, as a working set
+  gpudesk apply coding --yes                load it again, from a script
   gpudesk fit qwen3:14b@16k bge-m3          do these fit together, before anything is loaded
   gpudesk fit model.gguf --card "RTX 4090"  on a card that need not be here
   gpudesk suggest --roles chat,embed        which installed models fit together
@@ -96,7 +103,8 @@ ALL_OPTIONS = {
     "--help", "--version", "--ollama", "--demo", "--config", "--theme", "--no-color", "--ansi", "--reduced-motion",
     "--reserve", "--interval", "--timeout", "--insecure", "--ca-file", "--json", "--watch", "--ctx", "--parallel",
     "--kv", "--flash-attention", "--card", "--vram", "--others", "--engine-version", "--explain", "--roles",
-    "--simple", "--read-only",
+    "--simple", "--read-only", "--dry-run", "--yes", "--keep-alive", "--pin", "--restore", "--no-restore",
+    "--unfinished", "--as", "--limit", "--follow",
 }  # fmt: skip
 
 
@@ -194,6 +202,10 @@ def _add_options(parser: argparse.ArgumentParser, prefix: str) -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the whole command line, also for completions and the manual page."""
+    from gpudesk.acting_arguments import add_acting_verbs
+    from gpudesk.budget_arguments import add_budget_verbs
+    from gpudesk.planner_arguments import add_planner_verbs
+
     form = argparse.RawDescriptionHelpFormatter
     parser = _Parser(prog="gpudesk", description=DESCRIPTION, allow_abbrev=False, formatter_class=form)
     parser.add_argument("-V", "--version", action="store_true", help="print the version")
@@ -206,6 +218,7 @@ def build_parser() -> argparse.ArgumentParser:
     status.add_argument("--timeout", metavar="SECONDS", type=_checked(_seconds), default=argparse.SUPPRESS,
                         help="how long one look may take (default 5)")  # fmt: skip
     _add_options(status, "verb_")
+    add_acting_verbs(verbs, _checked, lambda verb: _add_options(verb, "verb_"))
     doctor = verbs.add_parser("doctor", help="what was found, what not, why, what to do", allow_abbrev=False,
                               formatter_class=form, description="Check everything gpudesk depends on. The output "
                               "holds no secrets and can be pasted into a bug report.")  # fmt: skip
@@ -213,9 +226,6 @@ def build_parser() -> argparse.ArgumentParser:
     doctor.add_argument("--timeout", metavar="SECONDS", type=_checked(_seconds), default=argparse.SUPPRESS,
                         help="how long one look may take (default 5)")  # fmt: skip
     _add_options(doctor, "verb_")
-    from gpudesk.budget_arguments import add_budget_verbs
-    from gpudesk.planner_arguments import add_planner_verbs
-
     add_planner_verbs(verbs, _checked, lambda verb: _add_options(verb, "verb_"))
     add_budget_verbs(verbs, _checked, lambda verb: _add_options(verb, "verb_"))
     config = verbs.add_parser("config", help="show, find or check the configuration", allow_abbrev=False,

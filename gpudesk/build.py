@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,11 @@ from gpudesk.domain.problem import Problem
 from gpudesk.workstation import Found, NothingFoundError, Workstation, found_in, is_settled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from gpudesk.acting import Folders
+    from gpudesk.commands.acting_session import ActingMeans
     from gpudesk.commands.fit import Means
     from gpudesk.config import EngineAddress, Settings
     from gpudesk.desk_planner import DeskPlanner
@@ -207,6 +210,32 @@ def _metadata_source(settings: Settings, demo: bool) -> ModelMetadataSource:
     )
 
 
+def acting_means(open_it: Callable[[], Workstation], settings: Settings, *, demo: bool) -> ActingMeans:
+    """Return what the commands that change something work with; a demo changes nothing of the user's."""
+    from gpudesk.commands.acting_session import ActingMeans
+
+    return ActingMeans(settings, open_it, _temporary_folders if demo else _own_folders, _desk_planner)
+
+
+@contextmanager
+def _own_folders() -> Iterator[Folders]:
+    from gpudesk.acting import own_folders
+
+    yield own_folders()
+
+
+@contextmanager
+def _temporary_folders() -> Iterator[Folders]:
+    """Give folders that are gone when the demo is."""
+    import tempfile
+    from pathlib import Path
+
+    from gpudesk.acting import Folders
+
+    with tempfile.TemporaryDirectory(prefix="gpudesk-demo-", ignore_cleanup_errors=True) as folder:
+        yield Folders(Path(folder) / "data", Path(folder) / "state")
+
+
 def run_screen(workstation: Workstation) -> int:
     """Show the screen until it is left, and return the exit code.
 
@@ -215,10 +244,15 @@ def run_screen(workstation: Workstation) -> int:
     Raises:
         NothingFoundError: this computer has neither a driver nor an engine.
     """
+    from gpudesk.screen_wiring import ActingOpener, LateFolders, LatePins, Once
     from gpudesk.watch.poller import Poller
 
     start.resume_collector_soon()
-    poller = Poller(workstation.sources, workstation.clock)
+    folders = LateFolders(demo=workstation.demo)
+    sources = (*workstation.sources, LatePins(folders.get))
+    poller = Poller(sources, workstation.clock, limits=workstation.settings.alarms)
+    planner = Once(lambda: _desk_planner(workstation))
+    acting = ActingOpener(workstation, poller, folders, planner)
     poller.start()
     stop_learning: Callable[[], None] | None = None
     try:
@@ -233,10 +267,12 @@ def run_screen(workstation: Workstation) -> int:
             workstation.settings,
             banner=workstation.banner,
             problems=workstation.problems,
-            planning=lambda: _desk_planner(workstation),
+            planning=planner,
+            acting=acting.open,
         )
         return run_app(app)
     finally:
+        acting.close()
         if stop_learning is not None:
             stop_learning()
         poller.stop()

@@ -11,13 +11,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from gpudesk.errors import ExitCode, GpudeskError, UsageError
 
 if TYPE_CHECKING:
     import argparse
 
+    from gpudesk.commands.acting_session import ActingMeans
     from gpudesk.commands.fit import Means
     from gpudesk.config_layers import Effective, Overrides
     from gpudesk.workstation import Workstation
@@ -174,6 +175,21 @@ def _config(options: Options) -> int:
     return config.run(options.what, configured, sys.stdout)
 
 
+def _act(options: Options) -> int:
+    """Run a command that changes something, or tells of it: the `run` of its module."""
+    from importlib import import_module
+
+    from gpudesk.acting_arguments import MODULES
+
+    module = import_module(f"gpudesk.commands.{MODULES[options.verb]}")
+    configured = _configured(options)
+    from gpudesk.build import acting_means
+
+    means = acting_means(lambda: _opened(options, configured), configured.settings, demo="demo" in vars(options))
+    run_verb: Callable[[Mapping[str, object], ActingMeans, TextIO], int] = module.run
+    return run_verb(vars(options), means, sys.stdout)
+
+
 HANDLERS: Mapping[str | None, Callable[[Options], int]] = {
     None: _screen,
     "status": _status,
@@ -184,6 +200,13 @@ HANDLERS: Mapping[str | None, Callable[[Options], int]] = {
     "points": _points,
     "doctor": _doctor,
     "config": _config,
+    **dict.fromkeys(
+        (
+            "load", "unload", "keep", "pin", "unpin", "swap", "free", "restore", "apply", "set", "pull", "rm", "derive",
+            "log", "guard",
+        ),
+        _act,
+    ),
 }
 
 

@@ -4,6 +4,9 @@
 GpudeskError
 ├── UsageError            the command line or the configuration is wrong          (exit 2)
 ├── SourceError           something that should be read could not be read         (exit 3)
+│   ├── NotInstalledError     the engine has no such model
+│   ├── OutOfMemoryError      the engine found no room for a model
+│   └── EngineBusyError       the engine takes no more requests for now
 ├── StoreError            a file of gpudesk's own could not be read or written    (exit 1)
 ├── ExportError           another program's file cannot be read or changed        (exit 1)
 └── RefusedError          gpudesk would not do what was asked                     (exit 4)

@@ -15,6 +15,7 @@ from gpudesk.actions.keeper import KeeperMemory, due
 from gpudesk.actions.lookup import loaded_as
 from gpudesk.actions.run import run
 from gpudesk.actions.values import Ending, Load, Origin, StepKind
+from gpudesk.cancellation import Cancellation
 from gpudesk.domain.event import EventKind
 from gpudesk.domain.model import InstalledModel
 from gpudesk.errors import GpudeskError
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from gpudesk.stores.process_lock import ProcessLock
 
 PACE_SECONDS = 1.0
+LOOK_SECONDS = 5.0
+"""How long the look may take that is taken before a pin is put right."""
 TOLD_KINDS = frozenset({EventKind.ALARM, EventKind.PIN_LOST, EventKind.SPILLED})
 """Events worth a desktop notification."""
 
@@ -84,6 +87,7 @@ class Guard:
         self._memory = KeeperMemory()
         self._known: Sequence[Event] | None = None
         self._stopped = threading.Event()
+        self._cancel = Cancellation()
         self._thread = threading.Thread(target=self._run, name="gpudesk guard", daemon=True)
         self.guarding = False
         """It holds the lock."""
@@ -93,8 +97,15 @@ class Guard:
         self._thread.start()
 
     def stop(self) -> None:
-        """Leave word; returns at once."""
+        """Leave word; returns at once. What is being put right is given up, and what was there comes back."""
         self._stopped.set()
+        # In a thread: who listens closes connections, which may take a moment.
+        threading.Thread(target=self._cancel.cancel, name="gpudesk guard cancel", daemon=True).start()
+
+    def join(self, seconds: float) -> None:
+        """Wait until it has ended, at most so long."""
+        if self._thread.ident is not None:
+            self._thread.join(seconds)
 
     def _run(self) -> None:
         try:
@@ -141,12 +152,15 @@ class Guard:
     def _put_right(self, state: PinState, desk: Desk) -> Outcome | None:
         self._memory = self._memory.after_try(state, desk.taken_at)
         name = state.wish.name
+        # The watch may hardly ever read what is installed, which tells how large the model is.
+        desk = self._ports.watch.fresh(LOOK_SECONDS, installed=True)
         preview = pin_preview(state, desk, self._ports)
         because = why_not(preview)
         if because is not None:
             self._said(f"the pin of {name} is left as it is: {because}")
             return None
-        outcome = run(preview, self._ports, origin=Origin.GUARD, why=f"the pin was lost: {state.reason}")
+        why = f"the pin was lost: {state.reason}"
+        outcome = run(preview, self._ports, origin=Origin.GUARD, why=why, cancel=self._cancel)
         well = outcome.ending is Ending.DONE
         self._said(f"the pin of {name} is put right" if well else f"the pin of {name}: {outcome.message}")
         return outcome

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -19,7 +20,7 @@ from gpudesk.domain.engine import Engine
 from gpudesk.domain.keep_alive import KeepAlive
 from gpudesk.domain.model import InstalledModel
 from gpudesk.domain.pin import Pin, PinState, PinWish
-from gpudesk.domain.process import Runner, RunnerKind
+from gpudesk.domain.process import Process, Runner, RunnerKind
 from gpudesk.errors import FailureKind, SourceError
 from gpudesk.records import replace
 from gpudesk.sources.model_metadata import FoundModel
@@ -239,3 +240,37 @@ def test_previews_over_the_real_formulas(forecaster: ActionForecaster) -> None:
     refusal = previews.load(before, Load(LOCAL, BIG, 8192), forecaster).refusal
     assert refusal is not None
     assert CHAT in refusal.message
+
+
+def test_an_engine_does_not_see_what_models_loaded_before_give_back(forecaster: ActionForecaster) -> None:
+    """llama-server's engine counts from what was free when its newest model was loaded (llm/llama_server.go:2600)."""
+    first, second = replace(loaded("gemma3:12b", 12), pids=(11,)), replace(loaded(EMBED, 1), pids=(12,))
+    wish = Load(LOCAL, CHAT, 8192)
+
+    def started(*order: int) -> tuple[Process, ...]:
+        return tuple(Process(pid, "x", started_at=NOW + timedelta(seconds=at)) for at, pid in enumerate(order))
+
+    newest_stays = desk(first, second, processes=started(11, 12))
+    assert forecaster.forecast(newest_stays, [wish], ["gemma3:12b"]).would_evict == (EMBED,)
+    newest_goes = desk(first, second, processes=started(12, 11))
+    assert forecaster.forecast(newest_goes, [wish], ["gemma3:12b"]).would_evict == ()
+    # Where the order is not known, the engine is taken to see everything.
+    assert forecaster.forecast(desk(first, second), [wish], ["gemma3:12b"]).would_evict == ()
+
+
+def test_two_names_of_one_file_wanted_together_are_seen(headers: Headers) -> None:
+    headers.twins["twin:latest"] = CHAT
+    forecaster = over(headers)
+    before = desk(installed=(installed(CHAT), installed("twin:latest")))
+    loads = [Load(LOCAL, CHAT), Load(LOCAL, "twin:latest")]
+    assert forecaster.prepare(before, loads, 20)
+    assert forecaster.forecast(before, loads).same_weights == (("twin:latest", CHAT),)
+
+
+def test_a_model_that_is_on_no_card_yet_counts_and_can_be_freed(forecaster: ActionForecaster) -> None:
+    before = desk(replace(loaded("gemma3:12b", 14), cards=()))
+    here = forecaster.forecast(before, [Load(LOCAL, CHAT, 8192)])
+    gone = forecaster.forecast(before, [Load(LOCAL, CHAT, 8192)], ["gemma3:12b"])
+    assert here.would_evict == ("gemma3:12b",)
+    assert gone.would_evict == ()
+    assert (gone.available_bytes or 0) - (here.available_bytes or 0) == 14 * GIB

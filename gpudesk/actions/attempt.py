@@ -11,6 +11,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from gpudesk.actions.lookup import engine_at
+from gpudesk.actions.observe import source_name
 from gpudesk.actions.values import Progress
 from gpudesk.cancellation import CanceledError, Cancellation
 from gpudesk.errors import FailureKind, GpudeskError
@@ -35,6 +36,8 @@ LEAVE_SECONDS = 2.0
 SILENT_SECONDS = 60.0
 """An engine that has not answered the watch for so long is not going to answer an order. Ollama holds the lock that
 `/api/ps` needs while it starts and ends runners, for seconds (server/sched.go:445 at v0.33.0-rc2)."""
+STALE_SECONDS = 3.0
+"""An answer that is older was not given to any of the looks that were taken since."""
 REFUSED_SECONDS = 3.0
 """The same when nobody listens at its address any more."""
 
@@ -185,14 +188,18 @@ class Attempt:
             self.waited_seconds += self.now() - began
 
     def answering(self, desk: Desk, url: str) -> str | None:
-        """Say that an engine is waited for; None when it answered this look. Raises when it has been silent long."""
-        engine = engine_at(desk, url)
-        if engine is not None and engine.reachable:
+        """Say that an engine is waited for; None when it has answered just now. Raises when it was silent for long."""
+        if self.heard(desk, url):
             return None
         trouble = self._silent(desk, url)
         if trouble is not None:
             raise trouble
         return f"waiting for {url} to answer"
+
+    def heard(self, desk: Desk, url: str) -> bool:
+        """Tell whether an engine answered the watch just now: what the desk shows of it is worth something."""
+        engine = engine_at(desk, url)
+        return engine is not None and engine.reachable and self._unheard_seconds(desk, url) < STALE_SECONDS
 
     def _too_long(self, url: str, began: float, limit_seconds: float | None) -> GpudeskError | None:
         spent = self.now() - began
@@ -213,17 +220,25 @@ class Attempt:
     def _silent(self, desk: Desk, url: str) -> GpudeskError | None:
         """Return what to raise when an engine has not answered the watch for too long."""
         engine = engine_at(desk, url)
-        state = desk.source(f"ollama {url}")
-        if engine is None or engine.reachable or state is None:
+        state = desk.source(source_name(url))
+        if engine is None or state is None:
             return None
-        heard = state.last_value_at
-        silent = self.elapsed_seconds
-        if heard is not None:
-            silent = min(silent, (self.ports.watch.clock.now() - heard).total_seconds())
+        silent = min(self.elapsed_seconds, self._unheard_seconds(desk, url))
+        if state.failure is None and silent < STALE_SECONDS:
+            return None
         gone = state.failure is not None and state.failure.kind is FailureKind.UNREACHABLE
         if silent < (REFUSED_SECONDS if gone else SILENT_SECONDS):
             return None
-        return StepFailedError(engine.error or f"{url} does not answer", engine.hint or "Is Ollama running?")
+        message = engine.error or f"{url} has not answered for {silent:.0f} s"
+        return StepFailedError(message, engine.hint or "See what Ollama says in its log, or start it again")
+
+    def _unheard_seconds(self, desk: Desk, url: str) -> float:
+        """Return how long ago an engine last answered, less what passes anyway between two looks."""
+        state = desk.source(source_name(url))
+        if state is None or state.last_value_at is None:
+            return self.elapsed_seconds
+        silent = (self.ports.watch.clock.now() - state.last_value_at).total_seconds()
+        return max(0.0, silent - state.interval_seconds)
 
 
 class _Order:

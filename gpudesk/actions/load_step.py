@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 VERIFY_SECONDS = 15.0
 """How long it may take to see what an engine says it has done."""
+DETAILS_SECONDS = 5.0
+"""How long it may take until the engine has told what a model was trained for."""
 SETTLE_SECONDS = 2.0
 """The same for several that were loaded one after the other."""
 LOAD_SECONDS = 1800.0
@@ -39,9 +41,12 @@ def load(attempt: Attempt, undertaking: Undertaking, step: Step) -> str:
         undertaking.ours.append(wish)
     began = attempt.now()
     bring(attempt, wish, step.expected_seconds)
-    seconds = attempt.now() - began
+    answered = attempt.now()
+    seconds = answered - began
     desk = attempt.until(
-        lambda desk: _not_loaded_yet(attempt, undertaking, wish, desk), VERIFY_SECONDS, lambda: _not_seen(attempt, wish)
+        lambda desk: _not_loaded_yet(attempt, undertaking, wish, desk, answered),
+        VERIFY_SECONDS,
+        lambda: _not_seen(attempt, wish),
     )
     pushed_out = [load for load in undertaking.gone(desk) if load in staying]
     if not pushed_out:
@@ -125,7 +130,9 @@ def _back_again(undertaking: Undertaking, desk: Desk, wish: Load) -> list[Loaded
     return found
 
 
-def _not_loaded_yet(attempt: Attempt, undertaking: Undertaking, wish: Load, desk: Desk) -> str | None:
+def _not_loaded_yet(
+    attempt: Attempt, undertaking: Undertaking, wish: Load, desk: Desk, verifying_since: float
+) -> str | None:
     """Say what is not yet seen of a load; None when it is all there."""
     silent = attempt.answering(desk, wish.engine_url)
     if silent is not None:
@@ -133,7 +140,10 @@ def _not_loaded_yet(attempt: Attempt, undertaking: Undertaking, wish: Load, desk
     model = loaded_as(desk, wish)
     if model is None:
         return f"waiting for {wish.name} to be listed"
-    if not observe.context_seen(desk, wish, model):
+    context = observe.context_seen(desk, wish, model)
+    if context is None and attempt.now() - verifying_since < DETAILS_SECONDS:
+        return f"waiting for the engine to tell about {wish.name}"
+    if context is False:
         raise StepFailedError(
             f"{wish.name} has context {model.context_length}, not {wish.context_length}: "
             "another program has loaded it again meanwhile",
@@ -160,6 +170,11 @@ def must_be_on_card(undertaking: Undertaking, desk: Desk, model: LoadedModel) ->
 
 def _not_seen(attempt: Attempt, wish: Load) -> GpudeskError:
     model = loaded_as(attempt.desk, wish)
+    if not attempt.heard(attempt.desk, wish.engine_url):
+        return StepFailedError(
+            f"{wish.engine_url} does not answer any more; whether {wish.name} is loaded cannot be told",
+            "See what Ollama says in its log, or start it again",
+        )
     if model is None:
         return StepFailedError(
             f"the engine says {wish.name} is loaded, but does not list it", "Another program may have unloaded it"

@@ -73,7 +73,7 @@ def find_pin(desk: Desk, text: str, engine_url: str | None = None) -> PinState:
     shown = clean(text, 80)
     if found:
         urls = [state.wish.engine_url for state in found]
-        raise UsageError(f"{shown} is pinned in {_enumerated(urls)}", "Say which engine is meant")
+        raise UsageError(f"{shown} is pinned in {_enumerated(urls)}", "Say which engine is meant: --ollama URL")
     names = [state.wish.name for state in desk.pins]
     raise UsageError(f"{shown} is not pinned", _offer(text, names) or "Nothing is pinned with this name")
 
@@ -225,7 +225,7 @@ def _one(
         return found[0]
     if found:
         urls = [model.engine_url for model in found]
-        raise UsageError(f"{shown} is in more than one engine: {_enumerated(urls)}", "Say which engine is meant")
+        raise UsageError(f"{shown} is in more than one engine: {_enumerated(urls)}", "Say which engine is meant: --ollama URL")
     if engine_url is not None and engine_at(desk, engine_url) is None:
         known = _enumerated([engine.url for engine in desk.engines])
         raise UsageError(f"no engine at {clean(engine_url, 80)} is known", f"Known: {known}" if known else None)

@@ -21,12 +21,19 @@ if TYPE_CHECKING:
 BACK_RATIO = 0.75
 """Share of a model's memory that has to be back: Ollama itself goes on at three quarters, because others allocate at
 the same time (server/sched.go:1441 `waitForVRAMRecovery` at v0.33.0-rc2)."""
+CLAIM_RATIO = 0.5
+"""The same of what is only claimed: older engines claim too much."""
 NOISE_BYTES = 64 * MEBIBYTE
 """What the rest of a desktop moves meanwhile."""
 SMALLEST_CONTEXTS = (4, 2048)
 """Ollama raises smaller wishes to this, the second one for models that see (server/sched.go:170)."""
 TIMER_SECONDS, TIMER_RATIO = 2.0, 0.01
 """How far a timer may be from the one wished for: clocks drift, and whole seconds are told."""
+
+
+def source_name(url: str) -> str:
+    """Return what the watch calls the source that asks an engine what is loaded."""
+    return f"ollama {url}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +47,19 @@ class HeldMemory:
     """Card and bytes in use by anybody."""
     unexplained: tuple[tuple[int, int], ...]
     """Card and bytes in use that no process accounts for; only cards whose driver tells every process."""
+    claimed_bytes: int = 0
+    """What the engine says it has on cards, where nobody knows on which; then all cards are in `used`."""
 
     @property
     def total_bytes(self) -> int:
         """On all cards."""
-        return sum(share for _, share in self.shares)
+        return sum(share for _, share in self.shares) or self.claimed_bytes
 
 
 def held_memory(desk: Desk, model: LoadedModel) -> HeldMemory:
     """Note what a model holds before it goes."""
+    if not model.cards:
+        return _claimed_memory(desk, model)
     cards = [state.card for state in desk.cards if any(share.index == state.card.index for share in model.cards)]
     return HeldMemory(
         pids=model.pids,
@@ -56,6 +67,19 @@ def held_memory(desk: Desk, model: LoadedModel) -> HeldMemory:
         used=tuple((card.index, card.memory_used_bytes) for card in cards if card.memory_used_bytes is not None),
         unexplained=tuple((card.index, rest) for card in cards if (rest := _unexplained(card)) is not None),
     )
+
+
+def _claimed_memory(desk: Desk, model: LoadedModel) -> HeldMemory:
+    """Note what a model is said to hold while its processes are not known."""
+    cards = [state.card for state in desk.cards]
+    used = tuple((card.index, card.memory_used_bytes) for card in cards if card.memory_used_bytes is not None)
+    known = model.local and cards and not any(card.unified_memory for card in cards)
+    return HeldMemory(model.pids, (), used, (), (model.reported_vram_bytes or 0) if known else 0)
+
+
+def is_matched(desk: Desk, model: LoadedModel) -> bool:
+    """Tell whether it is known where a model is; how one is found needs what the engine tells about it."""
+    return bool(model.cards or not model.local or not desk.cards or not model.reported_vram_bytes)
 
 
 def still_held(desk: Desk, held: HeldMemory) -> int:
@@ -77,6 +101,10 @@ def still_held(desk: Desk, held: HeldMemory) -> int:
             still += sum(share if process.memory_bytes is None else process.memory_bytes for process in listed)
         elif not card.unified_memory:
             still += _missing(card, share, used.get(index), unexplained.get(index))
+    if not held.shares and held.claimed_bytes:
+        now = [cards[index].memory_used_bytes for index, _ in held.used if index in cards]
+        fallen = sum(used.values()) - sum(each or 0 for each in now)
+        still = held.claimed_bytes - fallen if fallen < CLAIM_RATIO * held.claimed_bytes else 0
     return still
 
 
@@ -110,19 +138,21 @@ def on_cards(desk: Desk, model: LoadedModel) -> bool | None:
     return any(process.pid in model.pids for state in desk.cards for process in state.card.processes)
 
 
-def context_seen(desk: Desk, wish: Load, model: LoadedModel) -> bool:
+def context_seen(desk: Desk, wish: Load, model: LoadedModel) -> bool | None:
     """Tell whether a model has the context that was wished for, as far as the engine tells.
 
-    Ollama cuts a wish to what a model was trained for, and raises a very small one.
+    Ollama cuts a wish to what a model was trained for, and raises a very small one. None while it has a shorter one
+    and nobody has told yet what it was trained for.
     """
     wanted, seen = wish.context_length, model.context_length
     if wanted is None or seen is None or wanted == seen:
         return True
+    if seen > wanted:
+        return seen in SMALLEST_CONTEXTS
     details = next((each for each in desk.details if each.digest == model.digest), None)
-    trained = details.context_length_trained if details is not None else None
-    if seen < wanted:
-        return trained is None or seen == trained
-    return seen in SMALLEST_CONTEXTS
+    if details is None or details.context_length_trained is None:
+        return None
+    return seen == details.context_length_trained
 
 
 def timer_seen(desk: Desk, wish: KeepAliveWish, model: LoadedModel, elapsed_seconds: float) -> bool:

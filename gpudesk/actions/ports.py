@@ -111,7 +111,7 @@ class Forecast:
     context_length: int | None = None
     """What the engine will choose for the first one when none is asked for."""
     same_weights: tuple[tuple[str, str], ...] = ()
-    """Loads by name with the loaded model of another name whose runner they would take over."""
+    """Loads by name with the model of another name whose runner they would take over: loaded, or an earlier load."""
     notes: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
     """What would help, best first: `context 8192 instead of 16384`."""

@@ -8,10 +8,10 @@ from dataclasses import field
 from gpudesk.actions.lookup import is_pinned, loaded_as, loaded_now, runners
 from gpudesk.actions.planned_steps import leave, total_seconds
 from gpudesk.actions.ports import Forecast, Forecaster
-from gpudesk.actions.refusals import cannot_fit, cannot_tell, pins_beside, pins_in_the_way
+from gpudesk.actions.refusals import cannot_fit, cannot_tell, pins_in_the_way, staying
 from gpudesk.actions.room import GOOD, Room, is_good, room_for
 from gpudesk.actions.values import ActionId, Danger, Load, Preview, Refusal, Step, StepKind
-from gpudesk.actions.wishes import Need, named, need_of, refusal_of, silent_engine
+from gpudesk.actions.wishes import Need, named, need_of, refusal_of, silent_engine, trained_context
 from gpudesk.actions.wording import described, enumerated, shared, waiting
 from gpudesk.domain.desk import Desk, LoadedModel
 from gpudesk.records import dataclass, replace
@@ -59,37 +59,41 @@ def reach(desk: Desk, aim: Aim, forecaster: Forecaster) -> Preview:
     return _preview(desk, aim, blank, needs, loads, room, forecaster)
 
 
-def _same_weights(desk: Desk, wanted: Sequence[Load], forecaster: Forecaster) -> dict[str, LoadedModel]:
-    """Return loaded models that loads of another name would take over, as their headers tell; by the load's name."""
-    fresh = [load for load in wanted if loaded_as(desk, load) is None]
-    pairs = dict(forecaster.forecast(desk, fresh).same_weights) if fresh else {}
-    there = {model.name: model for model in runners(desk.models) if model.local}
-    return {name.casefold(): there[loaded] for name, loaded in pairs.items() if loaded in there}
-
-
 def _needs(desk: Desk, aim: Aim, forecaster: Forecaster) -> tuple[list[Need], Refusal | None]:
     """Compare every wish with what is there; two names of one runner cannot have two contexts."""
-    same = _same_weights(desk, aim.wanted, forecaster)
+    fresh = [load for load in aim.wanted if loaded_as(desk, load) is None]
+    same = dict(forecaster.forecast(desk, fresh).same_weights) if fresh else {}
+    local = {model.name: model for model in runners(desk.models) if model.local}
     needs: list[Need] = []
     by_runner: dict[str, Need] = {}
     for wanted in aim.wanted:
-        wish = wanted
-        alias = loaded_as(desk, wish) or same.get(wish.name.casefold())
-        if alias is not None and alias.name.casefold() != wish.name.casefold() and not wish.context_length:
-            # Another name may have another context baked in; the one that is loaded says nothing about it.
-            context = forecaster.forecast(desk, [wish]).context_length
-            wish = replace(wish, context_length=context)
-        need = need_of(desk, wish, restore_pin=aim.restore_pin, same_weights=alias)
-        key = need.there.key if need.there is not None else f"{need.load.engine_url} {need.load.name}"
-        other = by_runner.get(key)
+        there = loaded_as(desk, wanted) or local.get(same.get(wanted.name, ""))
+        wish = _as_the_engine_takes_it(desk, wanted, there, forecaster)
+        need = need_of(desk, wish, restore_pin=aim.restore_pin, same_weights=there)
+        name = need.there.name if need.there is not None else same.get(wish.name, wish.name)
+        other = by_runner.get(f"{wish.engine_url} {name}")
         if other is None:
-            by_runner[key] = need
+            by_runner[f"{wish.engine_url} {name}"] = need
             needs.append(need)
         elif other.load.context_length != need.load.context_length:
             contexts = f"contexts {other.load.context_length} and {need.load.context_length}"
-            both = enumerated([other.load.name, need.load.name])
+            both = enumerated([other.load.name, wish.name])
             return needs, Refusal(f"{both}: one runner cannot have {contexts}", "Wish for one context")
     return needs, None
+
+
+def _as_the_engine_takes_it(desk: Desk, wish: Load, there: LoadedModel | None, forecaster: Forecaster) -> Load:
+    """Fill in the context that a wish comes to, where the model's header has to tell it.
+
+    Another name of the runner that is loaded may have another context baked in, and the engine limits a context to
+    what the model was trained for.
+    """
+    other_name = there is not None and there.name.casefold() != wish.name.casefold()
+    limited = wish.context_length is not None and trained_context(desk, wish) is None
+    if not limited and not (other_name and wish.context_length is None):
+        return wish
+    told = forecaster.forecast(desk, [wish]).context_length
+    return wish if told is None else replace(wish, context_length=min(told, wish.context_length or told))
 
 
 def _room(
@@ -165,14 +169,20 @@ def _told(desk: Desk, needs: Sequence[Need], room: Room) -> tuple[str, ...]:
     loads = [need.load for need in needs if need.loads]
     if loads:
         notes += room.forecast.notes
-        pins = pins_beside(desk, loads, room) if room.forecast.verdict is None else []
-        if pins:
-            notes.append(
-                f"whether {enumerated([model.name for model in pins])} stays is up to the engine, which knows no pins"
-            )
+        beside = staying(desk, loads, room)
+        pins = [model.name for model in beside if is_pinned(desk, model)]
+        if room.forecast.verdict is None and pins:
+            notes.append(f"whether {enumerated(pins)} stays is up to the engine, which knows no pins")
+        if room.forecast.verdict == "tight" and beside:
+            names = _either([model.name for model in beside])
+            notes.append(f"it is tight: if the engine counts more than this, it unloads {names} for it")
         if room.forecast.would_evict and not any(" evict " in note for note in notes):
             notes.append(f"the engine will unload {enumerated(room.forecast.would_evict)} by itself")
     return tuple(dict.fromkeys(notes))
+
+
+def _either(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"one of {enumerated(names, 3)}"
 
 
 def _wished(

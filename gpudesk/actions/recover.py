@@ -27,6 +27,8 @@ _FINAL = {
     StepKind.DELETE: "what was deleted has to be pulled again",
     StepKind.DERIVE: "a model that was made stays",
 }
+_MAY_RELOAD = (StepKind.LOAD, StepKind.KEEP_ALIVE, StepKind.PIN)
+"""After these a model may have another context than before, wanted or not."""
 
 
 def finish(preview: Preview, desk: Desk) -> Preview:
@@ -75,7 +77,7 @@ def _is_done(step: Step, later: Sequence[Step], desk: Desk) -> bool:
     wish, model = step.load, loaded_as(desk, step.load)
     match step.kind:
         case StepKind.LOAD:
-            return model is not None and observe.context_seen(desk, wish, model)
+            return model is not None and observe.context_seen(desk, wish, model) is True
         case StepKind.UNLOAD:
             again = next((each for each in later if each.kind is StepKind.LOAD and each.load.name == wish.name), None)
             return model is None or (again is not None and _is_done(again, (), desk))
@@ -108,8 +110,8 @@ def _to_bring(preview: Preview, desk: Desk) -> tuple[Step, ...]:
     steps = []
     for load in preview.before:
         model = loaded_as(desk, load)
-        changed = any(step.kind is StepKind.LOAD and step.load.name == load.name for step in preview.steps)
-        if model is None or (changed and not observe.context_seen(desk, load, model)):
+        changed = any(step.kind in _MAY_RELOAD and step.load.name == load.name for step in preview.steps)
+        if model is None or (changed and model.context_length not in (None, load.context_length)):
             steps.append(Step(StepKind.LOAD, loadable(load), why="was there before"))
     return tuple(steps)
 

@@ -66,7 +66,7 @@ def cannot_tell(desk: Desk, loads: Sequence[Load], room: Room) -> Refusal | None
 
     Where no card can be seen (another computer's engine, no driver) nothing is refused: it could never be told.
     """
-    pins = pins_beside(desk, loads, room)
+    pins = [model for model in staying(desk, loads, room) if is_pinned(desk, model)]
     engine = engine_at(desk, loads[0].engine_url)
     free = [state.free_bytes for state in desk.cards if state.free_bytes is not None]
     if not pins or not free or engine is None or not engine.local:
@@ -84,16 +84,12 @@ def cannot_tell(desk: Desk, loads: Sequence[Load], room: Room) -> Refusal | None
     )
 
 
-def pins_beside(desk: Desk, loads: Sequence[Load], room: Room) -> list[LoadedModel]:
-    """Return the pinned models on the engines that load, which stay as they are."""
+def staying(desk: Desk, loads: Sequence[Load], room: Room) -> list[LoadedModel]:
+    """Return what stays on the engines that load, as it is."""
     urls = {load.engine_url for load in loads}
-    anew = {model.key for load in loads if (model := loaded_as(desk, load)) is not None}
-    anew.update(model.key for model in room.leaving)
-    return [
-        model
-        for model in runners(desk.models)
-        if model.engine_url in urls and model.key not in anew and is_pinned(desk, model)
-    ]
+    away = {model.key for load in loads if (model := loaded_as(desk, load)) is not None}
+    away.update(model.key for model in room.leaving)
+    return [model for model in runners(desk.models) if model.engine_url in urls and model.key not in away]
 
 
 def _shorter(

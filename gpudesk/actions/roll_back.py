@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from gpudesk.actions import observe, recover
 from gpudesk.actions.attempt import Attempt, StepFailedError
-from gpudesk.actions.keep_steps import set_timer
 from gpudesk.actions.load_step import VERIFY_SECONDS, bring
 from gpudesk.actions.lookup import engine_at, loaded_as
 from gpudesk.actions.unload_step import unload
@@ -29,6 +28,8 @@ ENGINE_BACK_SECONDS = 15.0
 """How long an engine that has died may take to be back: systemd starts Ollama again after 3 s
 (ollama scripts/install.sh, RestartSec)."""
 
+TIMER_SECONDS = 300.0
+"""How long it may take until a timer that was set back is shown: a request may be running, and is waited for."""
 ROUNDS = 3
 """Bringing one model back can push out another that would have had room: Ollama from 0.30 on counts what is free from
 what was free at an earlier load (ollama issue 12247). Then that one is brought back as well."""
@@ -83,7 +84,7 @@ class _WayBack:
         """Wait a while for engines that do not answer; look once in any case."""
 
         def seen(desk: Desk) -> str | None:
-            silent = [url for url in self._undertaking.urls if not _reachable(desk, url)]
+            silent = [url for url in self._undertaking.urls if not self._attempt.heard(desk, url)]
             return f"waiting for {enumerated(silent)} to answer" if silent else None
 
         try:
@@ -91,8 +92,8 @@ class _WayBack:
         except StepFailedError:
             for url in self._undertaking.urls:
                 engine = engine_at(self._attempt.desk, url)
-                if engine is not None and not engine.reachable:
-                    self._fail(engine.error or f"{url} does not answer", engine.hint)
+                if engine is not None and not self._attempt.heard(self._attempt.desk, url):
+                    self._fail(engine.error or f"{url} does not answer", engine.hint or "Start Ollama again")
 
     def set_pins_back(self) -> None:
         """Store the pins as they were, as far as the action touched them."""
@@ -122,7 +123,7 @@ class _WayBack:
                 wanted = not self._stays_gone(step.load)
             case _:
                 wanted = step.kind is StepKind.KEEP_ALIVE
-        return wanted and _reachable(self._attempt.desk, step.load.engine_url)
+        return wanted and self._attempt.heard(self._attempt.desk, step.load.engine_url)
 
     def take(self, step: Step) -> None:
         """Take one step back; one that fails does not keep the others from being taken."""
@@ -133,12 +134,28 @@ class _WayBack:
                 self._done[load.name] = f"{load.name} is unloaded again"
             elif step.kind is StepKind.LOAD:
                 self._bring(load)
-            elif (there := loaded_as(self._attempt.desk, load)) is not None:
-                set_timer(self._attempt, load, there)
+            else:
+                self._set_back(load)
         except GpudeskError as error:
             self._failed.add(load.name)
             what = "unloading" if step.kind is StepKind.UNLOAD else "bringing back"
             self._fail(f"{what} {load.name}: {error.message}", error.hint)
+
+    def _set_back(self, load: Load) -> None:
+        """Give a model its time back; one that goes at the same moment is loaded again by the same request."""
+        began = self._attempt.now()
+        bring(self._attempt, load, None)
+
+        def seen(desk: Desk) -> str | None:
+            model, wish = loaded_as(desk, load), load.keep_alive
+            if model is None or wish is None:
+                return f"waiting for {load.name} to be listed"
+            if observe.timer_seen(desk, wish, model, self._attempt.now() - began):
+                return None
+            return f"waiting for {load.name} to end its request"
+
+        self._attempt.until(seen, TIMER_SECONDS, lambda: StepFailedError("its keep-alive is not what it was"))
+        self._done[load.name] = f"{load.name} stays as before"
 
     def _stays_gone(self, load: Load) -> bool:
         if self._undertaking.expired(load, self._attempt.desk):
@@ -193,7 +210,7 @@ class _WayBack:
         """Tell whether something that was there is not; behind an engine that is dead nothing is there."""
         if loaded_as(self._undertaking.start, load) is None or self._stays_gone(load):
             return False
-        state = desk.source(f"ollama {load.engine_url}")
+        state = desk.source(observe.source_name(load.engine_url))
         if state is not None and state.failure is not None and state.failure.kind is FailureKind.UNREACHABLE:
             return True
         return bool(observe.missing(desk, (load,)))
@@ -209,8 +226,3 @@ def typed(load: Load) -> str:
     if load.context_length is not None:
         words.append(f"--ctx {load.context_length}")
     return " ".join(words)
-
-
-def _reachable(desk: Desk, url: str) -> bool:
-    engine = engine_at(desk, url)
-    return engine is not None and engine.reachable

@@ -21,6 +21,8 @@ ANSWER_SECONDS = 60.0
 """For the answer to the order; the model goes later."""
 BUSY_SECONDS = 300.0
 """How long a model may go on answering before it is given up that it goes."""
+MATCH_SECONDS = 2.0
+"""How long the engine may take to tell which file a model is made of, by which its process is found."""
 RELEASE_SECONDS = 30.0
 """How long the driver may take to give memory back; a second is much."""
 
@@ -31,6 +33,7 @@ def unload(attempt: Attempt, undertaking: Undertaking, step: Step) -> str:
     model = loaded_as(attempt.desk, wish)
     if model is None:
         return f"{wish.name} was gone already"
+    model = _matched(attempt, model)
     watched = _Leaving(attempt, model)
     undertaking.asked.append(wish)
     began = attempt.now()
@@ -44,6 +47,20 @@ def unload(attempt: Attempt, undertaking: Undertaking, step: Step) -> str:
         return f"{wish.name} is gone from the engine after {gone:.1f} s"
     memory = gibibytes(watched.held.total_bytes)
     return f"{wish.name} is gone from the engine after {gone:.1f} s, {memory} back on the card after {back:.1f} s"
+
+
+def _matched(attempt: Attempt, model: LoadedModel) -> LoadedModel:
+    """Wait a moment until it is known where a model is: afterwards that cannot be seen any more."""
+    until = attempt.now() + MATCH_SECONDS
+
+    def seen(desk: Desk) -> str | None:
+        found = next((each for each in desk.models if each.key == model.key), None)
+        known = found is None or observe.is_matched(desk, found) or attempt.now() >= until
+        return None if known else f"looking where {model.name} is"
+
+    if not observe.is_matched(attempt.desk, model):
+        attempt.until(seen, 2 * MATCH_SECONDS, lambda: StepFailedError(f"{model.name} cannot be found"))
+    return next((each for each in attempt.desk.models if each.key == model.key), model)
 
 
 class _Leaving:

@@ -193,19 +193,20 @@ def _pin_missing(
 
 def effective_context(desk: Desk, wish: Load) -> int | None:
     """Return the context a model ends up with: Ollama cuts a wish to what it was trained for."""
-    trained = _trained(desk, wish)
+    trained = trained_context(desk, wish)
     if wish.context_length is None or trained is None:
         return wish.context_length
     return min(wish.context_length, trained)
 
 
-def _trained(desk: Desk, wish: Load) -> int | None:
+def trained_context(desk: Desk, wish: Load) -> int | None:
+    """Return the longest context a model was trained for; None when the engine was not asked yet."""
     details = next((each for each in desk.details if each.digest == wish.digest), None)
     return details.context_length_trained if details is not None else None
 
 
 def _clamped(desk: Desk, wish: Load) -> tuple[str, ...]:
-    trained = _trained(desk, wish)
+    trained = trained_context(desk, wish)
     if wish.context_length is None or trained is None or wish.context_length <= trained:
         return ()
     return (f"{wish.name} was trained for {trained} tokens: that is the context it gets",)

@@ -211,8 +211,8 @@ def _less_context(
 
 def _fitting_context(planner: Planner, wanted: Sequence[Wanted], position: int, below: int) -> int | None:
     """Return the longest familiar context that fits; where none does, that fits tightly."""
-    found = longest_context(planner, wanted, position, below=below)
-    return found or longest_context(planner, wanted, position, below=below, verdict=Verdict.TIGHT)
+    found = longest_context(planner, wanted, position, below=below, least=LEAST_CONTEXT)
+    return found or longest_context(planner, wanted, position, below=below, least=LEAST_CONTEXT, verdict=Verdict.TIGHT)
 
 
 def _smaller_model(wanted: Sequence[Wanted], installed: Sequence[Wanted]) -> Iterator[_Candidate]:

@@ -216,6 +216,8 @@ def _cross_layers(metadata: ModelMetadata) -> frozenset[int]:
     """Return the layers that attend to an image instead of the text (mllama), told by their tensors."""
     found = set()
     for tensor in metadata.tensors:
+        if ".cross_attn" not in tensor.name:
+            continue
         parts = tensor.name.split(".")
         if len(parts) > 2 and parts[2].startswith("cross_attn") and parts[1].isdecimal():
             found.add(int(parts[1]))

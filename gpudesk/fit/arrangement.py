@@ -87,7 +87,7 @@ class Arranger:
             verdict: `FITS` counts the upper ends of the bands and one margin.
         """
         comfortable = verdict is Verdict.FITS
-        room = sum(card.available_bytes for card in self._cards)
+        room = self.room_bytes
         need = sum(entry.peak_bytes for entry in self._entries)
         if comfortable:
             need += min((margin_of(card) for card in self._cards), default=0)
@@ -98,6 +98,23 @@ class Arranger:
             if need > room:
                 return True
         return False
+
+    def fixed_bytes(self, wanted: Sequence[Wanted]) -> int:
+        """Return what a combination takes at least, whatever the contexts, caches and batches of its models are.
+
+        A projector does not count: an engine that has no room for it keeps it in host memory.
+        """
+        kinds = {(card.name, card.memory_total_bytes): position for position, card in enumerate(self._cards)}
+        need = 0
+        for one in wanted:
+            made = [self.alone(one, position).parts for position in kinds.values()]
+            need += min(parts.weights_bytes + parts.overhead_bytes for parts in made)
+        return need
+
+    @property
+    def room_bytes(self) -> int:
+        """What all cards have room for."""
+        return sum(card.available_bytes for card in self._cards)
 
     def arrange(self, wanted: Sequence[Wanted]) -> Arranged:
         """Arrange a combination as well as it goes."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpudesk.fit.architectures import ArchitectureRules
+from gpudesk.fit.blocks import blocks_of
 from gpudesk.fit.graph_memory import Graph
 from gpudesk.fit.graph_widths import GraphWidths, LayerWidths, Mixer
 from gpudesk.fit.kv_cache import KvLayout, row_widths
@@ -181,10 +182,20 @@ def _collect(known: _Shapes, shape: ArchitectureRules, cache: KvLayout, options:
     metadata = known.metadata
     count = metadata.layer_count
     first: dict[LayerWidths, int] = {}
-    kinds = [
-        first.setdefault(layer_widths(metadata, shape, cache, options, layer, known.named), layer)
-        for layer in range(count)
-    ]
+    alike: dict[tuple[object, ...], int] = {}
+    kind_of, wide = blocks_of(metadata).kind_of, metadata.feed_forward_length
+    kinds = []
+    for layer in range(count):
+        # All that the widths of a layer are made of.
+        made_of = (
+            kind_of.get(layer), shape.sliding[layer], shape.recurrent[layer], shape.owns_kv[layer],
+            metadata.head_count[layer], metadata.head_count_kv[layer], wide[layer] if layer < len(wide) else 0,
+        )  # fmt: skip
+        kind = alike.get(made_of)
+        if kind is None:
+            widths = layer_widths(metadata, shape, cache, options, layer, known.named)
+            kind = alike[made_of] = first.setdefault(widths, layer)
+        kinds.append(kind)
     known.path = (*layer_path(kinds[:-1]), count - 1)
     known.widest_value = max(
         (row_widths(metadata, shape, layer)[1] for layer in range(count) if shape.owns_kv[layer]), default=0

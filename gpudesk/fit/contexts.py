@@ -20,9 +20,9 @@ def exact(limit: int) -> Sequence[int]:
     return found if found and found[-1] == limit else (*found, limit)
 
 
-def familiar(below: int, *, limit: int | None = None) -> tuple[int, ...]:
-    """Return the familiar contexts shorter than `below` and not longer than `limit`."""
-    return tuple(context for context in FAMILIAR if context < below and (limit is None or context <= limit))
+def familiar(below: int, *, limit: int | None = None, least: int = 0) -> tuple[int, ...]:
+    """Return the familiar contexts shorter than `below`, not longer than `limit` and not shorter than `least`."""
+    return tuple(context for context in FAMILIAR if least <= context < below and (limit is None or context <= limit))
 
 
 def longest(

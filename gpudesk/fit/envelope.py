@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-STARTS = (256, 2048, 8192)
+STARTS = (256, 1024, 2048, 8192)
 """Where sizes start anew, so that a usual context does not need the short ones: those are never above the next start.
 Caches are as long as a multiple of the first."""
 

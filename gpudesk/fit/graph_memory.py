@@ -37,8 +37,8 @@ class Graph:
 
         In place work: element-wise operations, norms, softmax, rope (`ggml_op_can_inplace`).
         """
-        self._sizes.append(-(-size // ALIGNMENT_BYTES) * ALIGNMENT_BYTES)
         number = len(self._sources)
+        self._sizes.append(-(-size // ALIGNMENT_BYTES) * ALIGNMENT_BYTES)
         if sources and min(sources) < 0:
             self._views[number] = frozenset([~source for source in sources if source < 0])
             sources = tuple([source if source >= 0 else ~source for source in sources])
@@ -104,20 +104,22 @@ class Graph:
 
     def peak_bytes(self) -> int:
         """Return the size of the one buffer in which all nodes find their place."""
-        sizes, sources = self._sizes, self._sources
+        sizes, all_sources, inplace = self._sizes, self._sources, self._inplace
         readers = [0] * len(sizes)
-        for reads in sources:
-            for source in reads:
+        for sources in all_sources:
+            for source in sources:
                 readers[source] += 1
         for node in self._output:
             readers[node] += 1
         place = [-1] * len(sizes)
         room = _Room()
+        take, give = room.take, room.give
         for node, size in enumerate(sizes):
+            sources = all_sources[node]
             if size:
                 taken = -1
-                if self._inplace[node]:
-                    for source in sources[node]:
+                if inplace[node]:
+                    for source in sources:
                         if (
                             readers[source] == 1
                             and sizes[source] == size
@@ -127,11 +129,11 @@ class Graph:
                             taken = place[source]
                             place[source] = -1
                             break
-                place[node] = room.take(size) if taken < 0 else taken
-            for source in sources[node]:
-                readers[source] -= 1
-                if not readers[source] and place[source] >= 0:
-                    room.give(place[source], sizes[source])
+                place[node] = take(size) if taken < 0 else taken
+            for source in sources:
+                left = readers[source] = readers[source] - 1
+                if not left and place[source] >= 0:
+                    give(place[source], sizes[source])
                     place[source] = -1
         return room.peak
 
@@ -148,30 +150,35 @@ class _Room:
     def take(self, size: int) -> int:
         blocks = self._blocks
         best = len(blocks) - 1
-        least = 1 << 63
-        for index in range(best):
-            free = blocks[index][1]
-            if size <= free <= least:
-                best, least = index, free
+        if best:
+            least = 1 << 63
+            for index in range(best):
+                free = blocks[index][1]
+                if size <= free <= least:
+                    best, least = index, free
         offset, free = blocks[best]
+        end = offset + size
         if free == size:
             del blocks[best]
         else:
-            blocks[best] = (offset + size, free - size)
-        self.peak = max(self.peak, offset + size)
+            blocks[best] = (end, free - size)
+        if end > self.peak:
+            self.peak = end
         return offset
 
     def give(self, offset: int, size: int) -> None:
         blocks = self._blocks
         index = 0
-        while index < len(blocks) and blocks[index][0] < offset:
+        # The last block has no end: nothing lies after it.
+        while blocks[index][0] < offset:
             index += 1
-        end = offset + size
-        if index < len(blocks) and blocks[index][0] == end:
-            size += blocks[index][1]
+        start, free = blocks[index]
+        if start == offset + size:
+            size += free
             del blocks[index]
-        if index and sum(blocks[index - 1]) == offset:
+        if index:
             before, free = blocks[index - 1]
-            blocks[index - 1] = (before, free + size)
-        else:
-            blocks.insert(index, (offset, size))
+            if before + free == offset:
+                blocks[index - 1] = (before, free + size)
+                return
+        blocks.insert(index, (offset, size))

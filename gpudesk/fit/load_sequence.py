@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpudesk.fit.server_rules import Served, served
-from gpudesk.fit.server_scheduler import BurdenOf, Step, forecast_step
+from gpudesk.fit.server_scheduler import BurdenOf, Step, forecast_step, is_same, max_loaded
 from gpudesk.fit.values import CardBudget, EngineProfile, LoadOptions, Resident, Wanted
 
 _Load = tuple[int, str, LoadOptions, str | None]
@@ -39,6 +39,16 @@ class LoadSequence:
         self._burden_of = burden_of
         self._asked: dict[_Load, Served] = {}
         self._played: dict[tuple[int, _Load], tuple[Wanted, Step]] = {}
+        self._evicting: dict[tuple[int, _Load], tuple[Wanted, Step]] = {}
+        """Steps that were left off at their first eviction."""
+
+    def is_too_many(self, wanted: Sequence[Wanted]) -> bool:
+        """Tell whether somebody has to go for their number alone, whatever the models take."""
+        together = list(self._residents)
+        for one in wanted:
+            if not any(is_same(resident, one) for resident in together):
+                together.append(Resident(one.name, 0, (), None, blob_digest=one.blob_digest))
+        return len(together) > max_loaded(self.profile, len(self.cards))
 
     def steps(self, wanted: Sequence[Wanted], *, until_eviction: bool = False) -> tuple[Step, ...]:
         """Play the loads; `until_eviction` ends with the first that makes somebody go."""
@@ -47,13 +57,18 @@ class LoadSequence:
         for one in wanted:
             key = (before, (id(one.metadata), one.name, one.options, one.blob_digest))
             known = self._played.get(key)
+            if known is None and until_eviction and key in self._evicting:
+                known = self._evicting[key]
             if known is None:
                 ask = self._asked.get(key[1])
                 if ask is None:
                     ask = self._asked[key[1]] = served(one.metadata, one.options, self.profile, self.cards)
-                step = forecast_step(one, self.profile, self.cards, free, there, self._burden_of, ask=ask)
+                step = forecast_step(
+                    one, self.profile, self.cards, free, there, self._burden_of, ask=ask, until_eviction=until_eviction
+                )
                 # The model is kept so that its identity, the key, cannot pass to another.
-                known = self._played[key] = (one, step)
+                played = self._evicting if until_eviction and step.evicted else self._played
+                known = played[key] = (one, step)
             step = known[1]
             found.append(step)
             if until_eviction and step.evicted:

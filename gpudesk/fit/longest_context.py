@@ -31,6 +31,7 @@ def longest_context(
     *,
     verdict: Verdict = Verdict.FITS,
     below: int | None = None,
+    least: int = 0,
 ) -> int | None:
     """Return the longest context of one model, all others as they are, with a verdict this good.
 
@@ -40,10 +41,13 @@ def longest_context(
         position: of the model that is varied.
         verdict: the worst that will do.
         below: only familiar contexts shorter than this; without it every one is looked at.
+        least: of these, none that is shorter than this.
 
     Returns:
         Tokens per slot; None when not even the shortest will do.
     """
+    if needs_more_than_there_is(planner, wanted):
+        return None
     one = wanted[position]
     trained = one.metadata.context_length_trained or UNTRAINED_LIMIT
 
@@ -51,8 +55,14 @@ def longest_context(
         changed = [*wanted[:position], with_context(one, context), *wanted[position + 1 :]]
         return planner.is_as_good(changed, verdict)
 
-    tried = exact(trained) if below is None else familiar(below, limit=trained)
+    tried = exact(trained) if below is None else familiar(below, limit=trained, least=least)
     return longest(tried, will_do, *_guesses(planner, wanted, position, verdict))
+
+
+def needs_more_than_there_is(planner: Planner, wanted: Sequence[Wanted]) -> bool:
+    """Tell whether what does not depend on any context has no room already."""
+    arranger = planner.arranger
+    return bool(planner.cards) and arranger.fixed_bytes(planner.resolved(wanted)) > arranger.room_bytes
 
 
 def _guesses(

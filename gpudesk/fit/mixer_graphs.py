@@ -212,23 +212,22 @@ def _spread(sketch: Sketch, layer: LayerWidths, normed: int) -> int:
     return _attend(sketch, layer, query, key, value)
 
 
-def _convolved(sketch: Sketch, layer: LayerWidths, before: int, source: int, *, biased: bool) -> int:
-    """Put the tokens before the batch in front, convolve, and apply the activation."""
+def _extended(sketch: Sketch, layer: LayerWidths, before: int, source: int) -> int:
+    """Put the tokens before the batch in front."""
     graph = sketch.graph
     extended = graph.node(sketch.size(layer.channels) + layer.convolution_bytes, view(before), view(source))
     graph.reads(view(extended))
-    filtered = sketch.node(layer.channels, extended)
-    if biased:
-        filtered = sketch.node(layer.channels, filtered, inplace=True)
-    return sketch.node(layer.channels, filtered, inplace=True)
+    return extended
 
 
 def _delta_net(sketch: Sketch, layer: LayerWidths, normed: int) -> int:
     """Gated delta net: convolution over query, key and value, then the fused recurrence."""
     graph = sketch.graph
     before = graph.node(layer.convolution_bytes)
-    convolved = _convolved(sketch, layer, before, sketch.node(layer.channels, normed), biased=False)
+    extended = _extended(sketch, layer, before, sketch.node(layer.channels, normed))
     state = graph.node(layer.state_bytes)
+    convolved = sketch.node(layer.channels, extended)
+    convolved = sketch.node(layer.channels, convolved, inplace=True)
     query = sketch.node(layer.groups, view(convolved))
     key = sketch.node(layer.groups, view(convolved))
     decay = sketch.node(layer.steps, normed)
@@ -275,7 +274,9 @@ def _scan(sketch: Sketch, layer: LayerWidths, normed: int, before: int) -> tuple
     """Selective scan: one projection makes gate, convolved channels and steps."""
     graph = sketch.graph
     projected = sketch.node(layer.projected, normed)
-    filtered = _convolved(sketch, layer, before, projected, biased=True)
+    filtered = sketch.node(layer.channels, _extended(sketch, layer, before, projected))
+    for _ in ("bias", "activation"):
+        filtered = sketch.node(layer.channels, filtered, inplace=True)
     if layer.selective:
         parameters = sketch.node(layer.steps, filtered)
         steps = sketch.node(layer.inner, view(parameters))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gpudesk.fit.alternatives import alternatives as alternatives_to
 from gpudesk.fit.calibration import Calibration
 from gpudesk.fit.filling import Arranged
-from gpudesk.fit.longest_context import longest_context
+from gpudesk.fit.longest_context import longest_context, needs_more_than_there_is
 from gpudesk.fit.planner import Planner
 from gpudesk.fit.values import (
     CardBudget,
@@ -92,11 +92,9 @@ def _hopeless(wanted: Sequence[Wanted], arranged: Arranged, planner: Planner) ->
         return []
     if any(one.options.layers_on_gpu is not None for one in wanted):
         return []
-    alone = [planner.arranger.alone(one, 0).parts for one in planner.resolved(wanted)]
-    fixed = sum(parts.weights_bytes + parts.projector_bytes + parts.overhead_bytes for parts in alone)
-    room = sum(card.available_bytes for card in planner.arranger.cards)
-    if fixed <= room:
+    if not needs_more_than_there_is(planner, wanted):
         return []
+    fixed, room = planner.arranger.fixed_bytes(planner.resolved(wanted)), planner.arranger.room_bytes
     which = "its weights" if len(wanted) == 1 else "the weights of these models"
     return [f"{which} alone take {gibibytes(fixed)} of {gibibytes(room)}: no shorter context makes room for them"]
 

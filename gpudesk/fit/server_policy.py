@@ -85,6 +85,8 @@ def context_without_eviction(
 
 def keeping_context(wanted: Sequence[Wanted], position: int, sequence: LoadSequence) -> int | None:
     """Return the same of loads in a sequence that may have been played before."""
+    if sequence.is_too_many(wanted):
+        return None
     one = wanted[position]
     ask = served(one.metadata, one.options, sequence.profile, sequence.cards)
 

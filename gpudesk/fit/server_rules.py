@@ -15,6 +15,7 @@ from gpudesk.fit.identity import ByIdentity
 from gpudesk.fit.metadata import ModelMetadata
 from gpudesk.fit.tensor_sizes import total_bytes
 from gpudesk.fit.values import CardBudget, EngineProfile, LoadOptions
+from gpudesk.fit.weights import weights
 from gpudesk.records import dataclass
 from gpudesk.units import GIBIBYTE, MEBIBYTE
 
@@ -178,7 +179,7 @@ def file_bytes(metadata: ModelMetadata) -> int:
 
 def _listed_bytes(metadata: ModelMetadata) -> int:
     embedded = metadata.projector_tensors if metadata.projector_bytes is None else ()
-    return total_bytes(metadata.tensors) + total_bytes(embedded)
+    return weights(metadata).listed_bytes + total_bytes(embedded)
 
 
 _tensors_bytes = ByIdentity(_listed_bytes)

@@ -121,6 +121,7 @@ def forecast_step(
     burden_of: BurdenOf | None = None,
     *,
     ask: Served | None = None,
+    until_eviction: bool = False,
 ) -> Step:
     """Play one load through the server's rules.
 
@@ -132,6 +133,7 @@ def forecast_step(
         residents: who is there, in the order they were loaded.
         burden_of: what a load really takes; None leaves `spills` open (False).
         ask: what the server makes of the request before it looks at memory, if that is at hand.
+        until_eviction: leave off at the first eviction; what comes after it is not in the step then.
     """
     ask = ask or served(wanted.metadata, wanted.options, profile, cards)
     there, room, evicted, reloads = list(residents), list(free), [], False
@@ -151,6 +153,11 @@ def forecast_step(
         gone = victim(there)
         evicted.append(gone)
         _leave(gone, there, room)
+        if until_eviction:
+            return Step(
+                tuple(evicted), choice.ask, choice.cards, False, reloads, False, choice.predicted, choice.believed,
+                tuple(there), tuple(room),
+            )  # fmt: skip
     choice.put(room)
     new, room = choice.resident(room, len(cards))
     return Step(

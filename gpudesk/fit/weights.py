@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gpudesk.fit.architectures import ENCODERS, canonical
+from gpudesk.fit.blocks import blocks_of
+from gpudesk.fit.identity import ByIdentity
 from gpudesk.fit.metadata import ModelMetadata, Tensor
-from gpudesk.fit.tensor_sizes import tensor_bytes
+from gpudesk.fit.tensor_sizes import tensor_bytes, total_bytes
 from gpudesk.records import dataclass
 
 INPUT_TENSORS = frozenset(["token_embd", "token_embd_norm", "token_types", "position_embd", "per_layer_token_embd"])
@@ -36,6 +38,8 @@ class WeightLayout:
     """Of `layers`, what is in expert tensors."""
     prediction_bytes: int = 0
     """Blocks that draft further tokens: beside `layers`, loaded only when they are used."""
+    listed_bytes: int = 0
+    """All tensors as the file has them, each once."""
     known: bool = True
     """False when only the size of the file was known."""
 
@@ -45,30 +49,27 @@ class WeightLayout:
         return sum(self.layers) + self.output_bytes
 
 
-def weights(metadata: ModelMetadata) -> WeightLayout:
-    """Sum the tensors of a model by layer."""
+def _weights(metadata: ModelMetadata) -> WeightLayout:
     if not metadata.tensors:
         return _from_file_size(metadata)
     count = metadata.layer_count
     layers = [0] * count
     experts = [0] * count
     output = host = embedding = prediction = 0
-    has_output = False
-    sizes: dict[tuple[str, tuple[int, ...]], int] = {}
-    for tensor in metadata.tensors:
-        alike = (tensor.kind, tensor.shape)
-        size = sizes.get(alike, -1)
-        if size < 0:
-            size = sizes[alike] = tensor_bytes(tensor)
-        layer = _layer(tensor.name)
-        if layer is not None:
-            if layer >= count:
-                prediction += size
-                continue
-            layers[layer] += size
-            if "_exps." in tensor.name:
-                experts[layer] += size
+    blocks = blocks_of(metadata)
+    sizes = [
+        (total_bytes(kind), total_bytes(tensor for tensor in kind if "_exps." in tensor.name)) for kind in blocks.kinds
+    ]
+    for block, kind in blocks.kind_of.items():
+        size, in_experts = sizes[kind]
+        if block >= count:
+            prediction += size
             continue
+        layers[block] += size
+        experts[block] += in_experts
+    has_output = False
+    for tensor in blocks.others:
+        size = tensor_bytes(tensor)
         if tensor.name.startswith(PREDICTION_PREFIX):
             prediction += size
             continue
@@ -80,17 +81,14 @@ def weights(metadata: ModelMetadata) -> WeightLayout:
             continue
         has_output = has_output or tensor.name == "output.weight"
         output += size
+    listed = sum(layers) + output + host + prediction
     if not has_output and canonical(metadata.architecture) not in ENCODERS:
         output += embedding
-    return WeightLayout(tuple(layers), output, host, embedding, tuple(experts), prediction)
+    return WeightLayout(tuple(layers), output, host, embedding, tuple(experts), prediction, listed_bytes=listed)
 
 
-def _layer(name: str) -> int | None:
-    """Return the block a tensor belongs to."""
-    if not name.startswith("blk."):
-        return None
-    number = name[4:].partition(".")[0]
-    return int(number) if number.isdecimal() and number.isascii() else None
+weights = ByIdentity(_weights)
+"""Sum the tensors of a model by layer."""
 
 
 def _from_file_size(metadata: ModelMetadata) -> WeightLayout:

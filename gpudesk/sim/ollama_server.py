@@ -348,9 +348,12 @@ def _show(server: OllamaServer, exchange: Exchange) -> None:
     name = body.get("model") or body.get("name") or ""
     if not name:
         raise EngineError(400, "model is required")
-    if normalize(name) is None:
+    whole = normalize(name)
+    if whole is None:
         raise EngineError(400, "invalid model name")
-    model = server.find(name, EngineError(404, f"model '{name}' not found"))
+    # Since llama-server (0.30) the name is completed before it is looked for; seen on 0.33.0-rc2.
+    asked = whole if server.settings.version_key >= (0, 30, 0) else name
+    model = server.find(name, EngineError(404, f"model '{asked}' not found"))
     if model.remote and server.settings.cloud_disabled:
         raise EngineError(403, "ollama cloud is disabled: remote model details are unavailable")
     modified = _modified_at(server, server.store.modified_seconds(model))

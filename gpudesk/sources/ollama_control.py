@@ -82,9 +82,11 @@ class OllamaControl:
         else:
             self._hold(load, cancel, "keep")
 
-    def pull(self, name: str, progress: Callable[[PullProgress], None], cancel: Cancellation) -> None:
-        """Download a model; goes on where an earlier try ended."""
-        pull(self._channel, name, progress, cancel, self._clock)
+    def pull(
+        self, name: str, progress: Callable[[PullProgress], None], cancel: Cancellation, *, insecure: bool = False
+    ) -> None:
+        """Download a model; goes on where an earlier try ended. `insecure` allows a registry behind plain http."""
+        pull(self._channel, name, progress, cancel, self._clock, insecure=insecure)
 
     def delete(self, name: str, cancel: Cancellation) -> None:
         """Delete an installed model; what is loaded of it stays loaded (server/routes.go:1247)."""

@@ -28,7 +28,9 @@ STALL_SECONDS = 180.0
 VERIFY_SECONDS = 3600.0
 """Without a line while it reads everything once more: 100 GB from a slow disk take half an hour."""
 TOLD_SECONDS = 0.05
-"""Progress is told at most so often, however many lines come."""
+TOLD_RATIO = 0.01
+"""Progress is told again after so long or so much of the whole, however many lines come: a line may be the last one
+for minutes, but nobody looks at a thousand a second."""
 _MOST_LAYERS = 4096
 """Of one model; safetensors models have some thousand."""
 
@@ -55,19 +57,31 @@ class Tally:
         return STALL_SECONDS if self._status.startswith("pulling") or not self._layers else VERIFY_SECONDS
 
     def add(self, line: dict[str, Any]) -> None:
-        """Take a line into account. `completed` is left out while it is 0 (api/types.go `ProgressResponse`)."""
+        """Take a line into account. `completed` is left out while it is 0 (api/types.go `ProgressResponse`).
+
+        Layers come one after the other, and the end of one is not told: the next line is about something else
+        (server/download.go:446 `Wait`).
+        """
         self._status = as_text(line.get("status")) or self._status
         self.succeeded = self._status == "success"
         total = as_count(line.get("total"))
+        layer = as_text(line.get("digest")) or self._status
+        if layer not in self._layers and len(self._layers) < _MOST_LAYERS:
+            self._layers = {earlier: (size, size) for earlier, (_, size) in self._layers.items()}
         if total is None:
             return
-        layer = as_text(line.get("digest")) or self._status
         if layer in self._layers or len(self._layers) < _MOST_LAYERS:
             self._layers[layer] = (min(as_count(line.get("completed")) or 0, total), total)
 
 
 def pull(
-    channel: OllamaChannel, name: str, tell: Callable[[PullProgress], None], cancel: Cancellation, clock: Clock
+    channel: OllamaChannel,
+    name: str,
+    tell: Callable[[PullProgress], None],
+    cancel: Cancellation,
+    clock: Clock,
+    *,
+    insecure: bool = False,
 ) -> None:
     """Download a model and return when Ollama says that it is there.
 
@@ -75,16 +89,21 @@ def pull(
         CanceledError: `cancel` was; what has arrived stays and another pull goes on from there.
         SourceError: it failed, in plain words.
     """
-    tally, told_at = Tally(), float("-inf")
-    body = encoded({"model": name, "stream": True})
+    tally, told_at, told_bytes = Tally(), float("-inf"), 0
+    fields: dict[str, Any] = {"model": name, "stream": True}
+    if insecure:
+        fields["insecure"] = True
+    body = encoded(fields)
     lines = channel.lines("/api/pull", body, cancel, patience=lambda: tally.patience_seconds)
     with closing(lines):
         try:
             for line in lines:
                 tally.add(line)
-                if clock.monotonic() - told_at >= TOLD_SECONDS:
-                    told_at = clock.monotonic()
-                    tell(tally.progress)
+                now, progress = clock.monotonic(), tally.progress
+                completed, total = progress.completed_bytes or 0, progress.total_bytes or 0
+                if now - told_at >= TOLD_SECONDS or completed - told_bytes > TOLD_RATIO * total:
+                    told_at, told_bytes = now, completed
+                    tell(progress)
         except StatusError as error:
             raise download_failure(error, channel.url, name) from None
     if not tally.succeeded:

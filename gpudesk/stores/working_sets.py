@@ -122,6 +122,17 @@ class WorkingSetStore:
         parse(text, working_set.name)
         write_whole(path, text.encode(), mode=SHARED_MODE)
 
+    def write_text(self, name: str, text: str) -> None:
+        """Store a set as somebody wrote it, comments and all; nothing is stored that could not be read back.
+
+        Raises:
+            UsageError: something is wrong in it, or with what it includes.
+            StoreError: it could not be written; the earlier one is there, whole.
+        """
+        path = self.path(name)
+        self._resolved(name, (), {}, parse(text, name, self._now()))
+        write_whole(path, text.encode("utf-8", "surrogateescape"), mode=SHARED_MODE)
+
     def delete(self, name: str) -> None:
         """Delete a set; a link goes, what it leads to stays.
 
@@ -153,14 +164,17 @@ class WorkingSetStore:
         except GpudeskError as error:
             return ListedSet(name, None, (f"{error.message}. {error.hint}" if error.hint else error.message,))
 
-    def _resolved(self, name: str, above: tuple[str, ...], done: dict[str, WorkingSet]) -> WorkingSet:
+    def _resolved(
+        self, name: str, above: tuple[str, ...], done: dict[str, WorkingSet], written: WorkingSet | None = None
+    ) -> WorkingSet:
+        """Return a set with what it includes; `written` is taken for what its file says."""
         if name in above:
             circle = " includes ".join((*above[above.index(name) :], name))
             raise UsageError(f"sets include each other: {circle}", f"Take the include out of {above[-1]}")
         if len(above) >= DEPTH_MOST:
             raise UsageError(f"set {above[0]} includes sets more than {DEPTH_MOST} deep")
         if name not in done:
-            own = self.read_as_written(name)
+            own = written or self.read_as_written(name)
             known = self.names() if own.includes else ()
             for other in own.includes:
                 if other not in known:

@@ -33,7 +33,7 @@ def digest_of(name: str) -> str:
 
 
 def size_of(name: str, context: int | None = None) -> int:
-    return int(SIZES[name] * GIB * (1 + 0.1 * ((context or DEFAULT_CONTEXT) / DEFAULT_CONTEXT - 1)))
+    return int(SIZES.get(name, 1.0) * GIB * (1 + 0.1 * ((context or DEFAULT_CONTEXT) / DEFAULT_CONTEXT - 1)))
 
 
 def loaded(name: str, keep_alive: KeepAlive | None = None, **changes: object) -> LoadedModel:

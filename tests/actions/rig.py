@@ -40,6 +40,7 @@ from gpudesk.sources.nvml import NvmlSource
 from gpudesk.sources.ollama import OllamaCatalogSource, OllamaSource
 from gpudesk.sources.ollama_client import OllamaClient
 from gpudesk.sources.ollama_control import OllamaControl
+from gpudesk.sources.ollama_details import OllamaDetailsSource
 from gpudesk.sources.processes import ProcessSource
 from gpudesk.watch.poller import Poller
 
@@ -153,7 +154,8 @@ class Rig:
         self.sim.__enter__()
         sim, nowhere = self.sim, Path(os.devnull)
         address = EngineAddress(sim.url)
-        client = OllamaClient(address)
+        # One client each: a source that still reads when another one closes would leave its connection behind.
+        client, other = OllamaClient(address), OllamaClient(address)
         self.control = OllamaControl(address)
         driver = NvmlSource(
             sim.clock, sysfs_root=nowhere, proc_root=nowhere,
@@ -164,7 +166,8 @@ class Rig:
             (
                 driver,
                 OllamaSource(client, sim.clock),
-                OllamaCatalogSource(client, sim.clock),
+                OllamaCatalogSource(other, sim.clock),
+                OllamaDetailsSource(OllamaClient(address), sim.clock),
                 processes,
                 PinsInMemory(self.pins),
             ),
@@ -173,6 +176,7 @@ class Rig:
         self.poller.start()
         self.ports = Ports(self.poller, (self.control,), self.oracle, self.pins, self.journal, self.turn)
         self.look(installed=True)
+        assert until(self._all_matched), "no process was found for a model"
         return self
 
     def __exit__(
@@ -181,7 +185,15 @@ class Rig:
         self.sim.server.step_faults.clear()
         self.poller.stop()
         self.control.close()
+        for thread in threading.enumerate():
+            if thread.name.startswith("gpudesk "):
+                thread.join(10)
         self.sim.__exit__(kind, error, trace)
+
+    def _all_matched(self) -> bool:
+        """Tell whether it is known which process has each model; the engine tells about one model at a time."""
+        self.poller.request_sample()
+        return all(model.cards for model in self.look().models)
 
     # -- asking ------------------------------------------------------------------------------------------------------
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from gpudesk.actions import previews
+from gpudesk.actions.ports import Forecast
 from gpudesk.actions.values import Danger, Load, Preview, StepKind
 from gpudesk.domain.card import Card
-from gpudesk.domain.desk import CardState
+from gpudesk.domain.desk import CardState, Desk
 from gpudesk.domain.engine import Engine
 from gpudesk.domain.keep_alive import FOREVER as FOREVER_WISH
 from gpudesk.domain.keep_alive import KeepAliveWish
@@ -330,3 +333,24 @@ def test_a_swap_out_of_an_engine_that_does_not_answer_is_refused() -> None:
 def test_a_swap_without_cards_is_not_refused_for_them() -> None:
     before = replace(desk(loaded(CHAT)), cards=(CardState(Card(0, error="lost")),))
     assert previews.swap(before, before.models, wish(BIG), Arithmetic(unknown=[BIG])).runs
+
+
+def test_what_is_tight_says_who_may_have_to_go() -> None:
+    class Tight(Arithmetic):
+        def forecast(self, desk: Desk, loads: Sequence[Load], leaving: Sequence[str] = ()) -> Forecast:
+            return replace(super().forecast(desk, loads, leaving), verdict="tight")
+
+    preview = previews.load(desk(loaded(CODER)), wish(CHAT), Tight())
+    assert preview.notes == (f"it is tight: if the engine counts more than this, it unloads {CODER} for it",)
+    assert previews.load(desk(), wish(CHAT), Tight()).notes == ()
+
+
+def test_a_context_the_engine_would_limit_is_so_already() -> None:
+    class Limiting(Arithmetic):
+        def forecast(self, desk: Desk, loads: Sequence[Load], leaving: Sequence[str] = ()) -> Forecast:
+            return replace(super().forecast(desk, loads, leaving), context_length=2048)
+
+    before = desk(loaded(EMBED, context_length=2048))
+    assert previews.load(before, wish(EMBED, 8192), Limiting()).steps == ()
+    (step,) = previews.load(desk(), wish(EMBED, 8192), Limiting()).steps
+    assert step.load.context_length == 2048

@@ -170,3 +170,12 @@ def test_a_plan_is_made_so() -> None:
     preview = previews.arrange(before, [Load(LOCAL, BIG), Load(LOCAL, CODER)], before.models[:2], Arithmetic())
     assert kinds(preview) == [("unload", OTHER), ("unload", CHAT), ("load", BIG)]
     assert preview.danger is Danger.NONE
+
+
+def test_two_names_of_one_file_are_one_load() -> None:
+    twins = Arithmetic(same={OTHER: CHAT})
+    preview = previews.apply(desk(), WorkingSet("twins", (SetModel(CHAT, 4096), SetModel(OTHER, 4096))), twins)
+    assert names(preview, StepKind.LOAD) == [CHAT]
+    refusal = previews.apply(desk(), WorkingSet("twins", (SetModel(CHAT, 8192), SetModel(OTHER, 4096))), twins).refusal
+    assert refusal is not None
+    assert refusal.message == f"{CHAT} and {OTHER}: one runner cannot have contexts 8192 and 4096"

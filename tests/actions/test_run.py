@@ -78,6 +78,7 @@ def test_progress_is_told_ten_times_a_second_with_what_has_come_to_the_card() ->
 def test_a_keep_alive_changes_without_a_reload() -> None:
     with Rig((CODE, 16384, 300)) as rig:
         before = rig.pids(CODE)
+        assert before
         wish = rig.as_load(CODE, None, FOREVER)
         outcome = rig.run(rig.preview(ActionId.KEEP, Step(StepKind.KEEP_ALIVE, wish)))
         assert outcome.ending is Ending.DONE
@@ -99,6 +100,7 @@ def test_a_keep_alive_of_nothing_unloads() -> None:
 def test_a_pin_is_stored_and_its_model_stays_forever() -> None:
     with Rig((CODE, 16384, 300)) as rig:
         before = rig.pids(CODE)
+        assert before
         step = Step(StepKind.PIN, rig.as_load(CODE, 16384), restore_pin=True)
         assert rig.run(rig.preview(ActionId.PIN, step)).ending is Ending.DONE
         assert rig.session_seconds(CODE) > 1e8
@@ -222,6 +224,7 @@ def test_what_may_lie_on_the_cpu_may() -> None:
 def test_a_longer_context_loads_a_model_again() -> None:
     with Rig((CODE, 8192, 300)) as rig:
         before = rig.pids(CODE)
+        assert before
         outcome = rig.run(rig.load(CODE, 16384))
         assert outcome.ending is Ending.DONE
         assert rig.loaded() == {CODE: 16384}

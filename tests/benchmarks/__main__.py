@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks import environment, fit, measures
+from tests.benchmarks import acting, environment, fit, measures
 from tests.benchmarks.measures import Subject
 from tests.benchmarks.workload import Workload
 
@@ -130,6 +130,11 @@ def fit_costs(programs: Programs, runs: int) -> list[Row]:
     ]
 
 
+def acting_costs(runs: int) -> list[Row]:
+    """What an action costs beside what the engine and the driver take."""
+    return [against("own share of a swap", acting.swap_overhead_seconds(runs), 0.05, seconds)]
+
+
 def print_table(rows: Sequence[Row]) -> None:
     """Print the rows as a Markdown table."""
     print("| what | gpudesk | peers | ratio | bar | |\n|---|---|---|---|---|---|")
@@ -143,7 +148,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
     parser.add_argument("--runs", type=int, default=7, help="rounds per timing (default 7)")
     parser.add_argument("--window", type=float, default=30.0, help="seconds per processor-share window (default 30)")
-    parser.add_argument("--only", choices=["small", "large", "version", "fit"], help="one part of it")
+    parser.add_argument("--only", choices=["small", "large", "version", "fit", "acting"], help="one part of it")
     parser.add_argument("--json", action="store_true", help="print rows as JSON")
     options = parser.parse_args()
     peers, own = environment.peers(), environment.gpudesk()
@@ -158,6 +163,8 @@ def main() -> int:
         rows += large_desk(programs, options.window)
     if options.only in (None, "fit"):
         rows += fit_costs(programs, options.runs)
+    if options.only in (None, "acting"):
+        rows += acting_costs(options.runs)
     if options.json:
         print(json.dumps([vars(line) for line in rows]))
     else:

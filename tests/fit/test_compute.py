@@ -66,7 +66,7 @@ HEADERS |= {
     name: partial(SHAPES.__getitem__, name)
     for name in (
         "falcon-h1", "deepseek2 with latent attention", "deepseek2 of an old file", "phi3 with fused projections",
-        "lfm2 with short convolutions", "mamba", "granitehybrid", "nemotron_h",
+        "lfm2 with short convolutions", "mamba", "granitehybrid", "nemotron_h", "qwen35 with recurrent layers",
     )
 }  # fmt: skip
 LAID_OUT: dict[str, tuple[float, float, float, float]] = {
@@ -258,3 +258,11 @@ def test_nothing_is_computed_in_place_of_a_view_or_of_what_is_still_read() -> No
     assert peak(through_view=False, read_later=False) == 128
     assert peak(through_view=True, read_later=False) == 256
     assert peak(through_view=False, read_later=True) == 256
+
+
+@pytest.mark.parametrize(("context", "batch", "printed"), [(4096, 512, 11.04), (8192, 2048, 60.09)])
+def test_a_state_that_is_fetched_in_between_takes_the_room_of_what_is_convolved(
+    context: int, batch: int, printed: float
+) -> None:
+    header = SHAPES["qwen35 with recurrent layers"]
+    assert computed(header, context, batch) == pytest.approx(printed, abs=0.01)

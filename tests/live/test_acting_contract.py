@@ -15,6 +15,7 @@ from gpudesk.domain.keep_alive import FOREVER, KeepAliveWish
 from gpudesk.errors import FailureKind, NotInstalledError, SourceError
 from gpudesk.sources.ollama_control import OllamaControl
 from tests.live.models import CHAT, CODE, EMBED, PREFIX, WIDE, WIDE_CONTEXT
+from tests.live.registry import Registry
 from tests.live.residency import (
     FIVE_MINUTES,
     check_forever,
@@ -48,6 +49,14 @@ def derived(own_models: Subject) -> Iterator[str]:
     if DERIVED in own_models.api.installed():
         own_models.api.unload(DERIVED)
         own_models.api.request("DELETE", "/api/delete", {"model": DERIVED})
+
+
+@pytest.fixture
+def registry(own_models: Subject, machine: Machine) -> Iterator[Registry]:
+    """A registry with one model, which is gone from the engine afterwards."""
+    with machine.registry() as opened:
+        yield opened
+        own_models.api.request("DELETE", "/api/delete", {"model": opened.installed_name})
 
 
 def asked(
@@ -374,10 +383,55 @@ def test_a_name_that_is_none_is_said_before_anything_is_asked(control: OllamaCon
     assert "no name" in raised.value.message
 
 
-def test_a_pull_of_an_unknown_model_is_a_failure_although_the_answer_is_200(control: OllamaControl) -> None:
+@pytest.mark.slow
+def test_a_pulled_model_is_installed_and_every_byte_was_told(
+    own_models: Subject, control: OllamaControl, registry: Registry
+) -> None:
+    told: list[PullProgress] = []
+    control.pull(registry.name, told.append, Cancellation(), insecure=True)
+    assert registry.installed_name in own_models.api.installed()
+    last = told[-1]
+    assert (last.status, last.completed_bytes) == ("success", last.total_bytes)
+    assert last.total_bytes == own_models.api.installed()[registry.installed_name]["size"]
+
+
+@pytest.mark.slow
+def test_a_canceled_pull_ends_and_goes_on_later_where_it_was(
+    own_models: Subject, control: OllamaControl, registry: Registry
+) -> None:
+    cancel = Cancellation()
+    registry.hold()
+    reached: list[int] = []
+
+    def half(progress: PullProgress) -> None:
+        if progress.total_bytes and progress.completed_bytes and progress.completed_bytes * 3 > progress.total_bytes:
+            reached.append(progress.completed_bytes)
+            cancel.cancel()
+
+    with pytest.raises(CanceledError):
+        control.pull(registry.name, half, cancel, insecure=True)
+    assert registry.installed_name not in own_models.api.installed()
+    registry.let_go()
+    told: list[PullProgress] = []
+    control.pull(registry.name, told.append, Cancellation(), insecure=True)
+    first = next(progress.completed_bytes for progress in told if progress.completed_bytes)
+    assert first >= reached[0]
+    assert registry.installed_name in own_models.api.installed()
+
+
+def test_a_pull_of_an_unknown_model_is_a_failure_although_the_answer_is_200(
+    control: OllamaControl, registry: Registry
+) -> None:
     told: list[PullProgress] = []
     with pytest.raises(SourceError) as raised:
-        control.pull(UNKNOWN, told.append, Cancellation())
-    assert UNKNOWN in raised.value.message
+        control.pull(registry.unknown, told.append, Cancellation(), insecure=True)
+    assert raised.value.kind is FailureKind.MISSING
+    assert raised.value.message == f"The registry has no model {registry.unknown}"
     assert raised.value.hint
     assert [progress.status for progress in told] == ["pulling manifest"]
+
+
+def test_a_name_that_is_none_cannot_be_pulled(control: OllamaControl) -> None:
+    with pytest.raises(SourceError) as raised:
+        control.pull("a b", lambda _progress: None, Cancellation())
+    assert raised.value.kind is FailureKind.INVALID

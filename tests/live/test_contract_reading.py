@@ -155,7 +155,8 @@ def test_an_unknown_model_is_404_in_two_wordings(subject: Subject) -> None:
     name = "gpudesk-test-nowhere"
     plain, quoted = f"model '{name}' not found", f'model "{name}" not found, try pulling it first'
     chat = plain if subject.version >= (0, 12) else quoted
-    for path, text in (("generate", plain), ("chat", chat), ("show", plain), ("embed", quoted)):
+    shown = f"model '{name}:latest' not found" if subject.version >= (0, 30) else plain
+    for path, text in (("generate", plain), ("chat", chat), ("show", shown), ("embed", quoted)):
         answer = subject.api.post(f"/api/{path}", model=name)
         assert (answer.status, answer.error) == (404, text), path
 

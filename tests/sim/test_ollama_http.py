@@ -228,7 +228,7 @@ def test_show_writes_parameters_in_columns(desk: Desk) -> None:
 
 def test_show_of_what_is_not_there(desk: Desk) -> None:
     answer = desk.post("/api/show", model="nope")
-    assert (answer.status_code, answer.json()) == (404, {"error": "model 'nope' not found"})
+    assert (answer.status_code, answer.json()) == (404, {"error": "model 'nope:latest' not found"})
     assert desk.post("/api/show").json() == {"error": "model is required"}
 
 
