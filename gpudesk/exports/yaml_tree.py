@@ -168,6 +168,20 @@ def read(text: str) -> Document:
     Raises:
         YamlError: it is no YAML, or none that Continue's parser takes.
     """
+    from gpudesk.exports.yaml_quick import UnsureError, read_quickly
+
+    try:
+        return read_quickly(text)
+    except UnsureError:
+        return read_wholly(text)
+
+
+def read_wholly(text: str) -> Document:
+    """Read a document with ruamel.yaml, which knows all of YAML.
+
+    Raises:
+        YamlError: it is no YAML, or none that Continue's parser takes.
+    """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -255,8 +269,15 @@ class _Builder:
                     raise self.wrong(f"the key {key.value} is there twice", key.start)
                 names.add(key.value)
             pairs.append((key, self.node(next(events), events)))
+            self._place_null(*pairs[-1])
         end = event.end_mark.index if style == "flow" else max((v.end for p in pairs for v in p), default=start)
         return Node("mapping", start, end, pairs, style, anchor, tag)
+
+    def _place_null(self, key: Node, value: Node) -> None:
+        """Put a value that is not there behind its colon; ruamel has it where the next token is."""
+        if value.kind == "scalar" and value.start == value.end:
+            colon = self.text.find(":", key.end, value.start)
+            value.start = value.end = colon + 1 if colon >= 0 else key.end
 
     def _scalar_end(self, event: Any, style: str) -> int:
         """Return where a scalar ends; a block scalar at the end of its last line that belongs to its value."""
