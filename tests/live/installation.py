@@ -80,6 +80,7 @@ def install(environment: Mapping[str, str]) -> Path:
         unpack(wheels, made)
         compile_stub(made / STUB_LIBRARY, environment)
 
+    check_platform(sys.platform, platform.machine())
     return installed(f"ollama-0.5.4-{recipe()}", environment, is_complete, make)
 
 
@@ -103,7 +104,6 @@ def installed(
     Raises:
         SetupError: It is not possible here; nothing is left behind.
     """
-    check_platform(sys.platform, platform.machine())
     cache = cache_directory(environment)
     try:
         cache.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from zipfile import ZipFile
 
 from tests.fit.headers import INT32, Typed, header, weights_bytes
 from tests.fit.rebuild import Header
-from tests.live.installation import SetupError, download, installed
+from tests.live.installation import SetupError, check_platform, download, installed
 
 HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "llama_cpp.txt"
@@ -60,6 +61,7 @@ def install(environment: Mapping[str, str]) -> Path:
         download(REQUIREMENTS, wheels, environment, "llama.cpp could not be downloaded from PyPI (275 MB)")
         _unpack(wheels, made)
 
+    check_platform(sys.platform, platform.machine())
     name = f"llama-cpp-{sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]}"
     return installed(name, environment, lambda at: (at / PACKAGE).is_dir() and (at / MODEL).is_file(), make)
 

@@ -1,0 +1,1 @@
+"""The editors themselves: their own parsers, and what they ask an engine for."""
