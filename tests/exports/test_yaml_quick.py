@@ -78,13 +78,13 @@ def same_as_ruamel(text: str) -> bool:
     return True
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(configurations())
 def test_reads_configurations_as_ruamel_does(text: str) -> None:
     same_as_ruamel(text)
 
 
-@settings(max_examples=600, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(configurations(), st.data())
 def test_accepts_no_broken_configuration_that_ruamel_refuses(text: str, data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 3))):
