@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 VERBS = (
     "status", "load", "unload", "keep", "pin", "unpin", "swap", "free", "restore", "apply", "set", "pull", "rm",
-    "derive", "log", "guard", "fit", "suggest", "budget", "tiers", "points", "doctor", "config",
+    "derive", "log", "guard", "editors", "fit", "suggest", "budget", "tiers", "points", "doctor", "config",
 )  # fmt: skip
 
 DESCRIPTION = "Live video memory per model, for people who run language models on their own graphics card."
@@ -30,6 +30,8 @@ examples:
   gpudesk swap qwen3:14b gpt-oss:20b --dry-run  say what a swap would do, and do nothing
   gpudesk set save coding                   what is loaded now, as a working set
   gpudesk apply coding --yes                load it again, from a script
+  gpudesk editors write continue            set up an editor with what is loaded, after showing the change
+  gpudesk editors check                     what is silently wrong in editors' configurations
   gpudesk fit qwen3:14b@16k bge-m3          do these fit together, before anything is loaded
   gpudesk fit model.gguf --card "RTX 4090"  on a card that need not be here
   gpudesk suggest --roles chat,embed        which installed models fit together
@@ -104,7 +106,8 @@ ALL_OPTIONS = {
     "--reserve", "--interval", "--timeout", "--insecure", "--ca-file", "--json", "--watch", "--ctx", "--parallel",
     "--kv", "--flash-attention", "--card", "--vram", "--others", "--engine-version", "--explain", "--roles",
     "--simple", "--read-only", "--dry-run", "--yes", "--keep-alive", "--pin", "--restore", "--no-restore",
-    "--unfinished", "--as", "--limit", "--follow",
+    "--unfinished", "--as", "--limit", "--follow", "--chat", "--autocomplete", "--embed", "--set", "--suggest",
+    "--block", "--merge", "--path", "--fix",
 }  # fmt: skip
 
 
@@ -204,6 +207,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the whole command line, also for completions and the manual page."""
     from gpudesk.acting_arguments import add_acting_verbs
     from gpudesk.budget_arguments import add_budget_verbs
+    from gpudesk.editors_arguments import add_editor_verbs
     from gpudesk.planner_arguments import add_planner_verbs
 
     form = argparse.RawDescriptionHelpFormatter
@@ -219,6 +223,7 @@ def build_parser() -> argparse.ArgumentParser:
                         help="how long one look may take (default 5)")  # fmt: skip
     _add_options(status, "verb_")
     add_acting_verbs(verbs, _checked, lambda verb: _add_options(verb, "verb_"))
+    add_editor_verbs(verbs, _checked, lambda verb: _add_options(verb, "verb_"))
     doctor = verbs.add_parser("doctor", help="what was found, what not, why, what to do", allow_abbrev=False,
                               formatter_class=form, description="Check everything gpudesk depends on. The output "
                               "holds no secrets and can be pasted into a bug report.")  # fmt: skip

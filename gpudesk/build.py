@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
     from gpudesk.acting import Folders
     from gpudesk.commands.acting_session import ActingMeans
+    from gpudesk.commands.editors_session import EditorMeans
     from gpudesk.commands.fit import Means
     from gpudesk.config import EngineAddress, Settings
     from gpudesk.desk_planner import DeskPlanner
     from gpudesk.domain.desk import Desk
     from gpudesk.domain.host import Host
+    from gpudesk.exports.editor import Surroundings
     from gpudesk.learner import Learner
     from gpudesk.sim.workstation import SimulatedWorkstation
     from gpudesk.sources.base import Source
@@ -215,6 +217,27 @@ def acting_means(open_it: Callable[[], Workstation], settings: Settings, *, demo
     from gpudesk.commands.acting_session import ActingMeans
 
     return ActingMeans(settings, open_it, _temporary_folders if demo else _own_folders, _desk_planner)
+
+
+def editor_means(open_it: Callable[[], Workstation], settings: Settings, *, demo: bool) -> EditorMeans:
+    """Return what `gpudesk editors` works with; a demo has a home of its own."""
+    from gpudesk.commands.editors_session import EditorMeans
+
+    folders = _temporary_folders if demo else _own_folders
+    return EditorMeans(settings, open_it, folders, _desk_planner, lambda given: editor_surroundings(given, demo=demo))
+
+
+def editor_surroundings(folders: Folders, *, demo: bool) -> Surroundings:
+    """Return where editors keep their files; of a demo, a home that goes with it."""
+    import sys
+    from pathlib import Path
+
+    from gpudesk.exports.editor import Surroundings
+
+    if demo:
+        return Surroundings(folders.data.parent / "home", {}, sys.platform)
+    here, home = Path.cwd(), Path.home()
+    return Surroundings(home, os.environ, sys.platform, None if here == home else here)
 
 
 @contextmanager

@@ -190,6 +190,16 @@ def _act(options: Options) -> int:
     return run_verb(vars(options), means, sys.stdout)
 
 
+def _editors(options: Options) -> int:
+    from gpudesk.commands import editors
+
+    configured = _configured(options)
+    from gpudesk.build import editor_means
+
+    means = editor_means(lambda: _opened(options, configured), configured.settings, demo="demo" in vars(options))
+    return editors.run(vars(options), means, sys.stdout)
+
+
 HANDLERS: Mapping[str | None, Callable[[Options], int]] = {
     None: _screen,
     "status": _status,
@@ -200,10 +210,24 @@ HANDLERS: Mapping[str | None, Callable[[Options], int]] = {
     "points": _points,
     "doctor": _doctor,
     "config": _config,
+    "editors": _editors,
     **dict.fromkeys(
         (
-            "load", "unload", "keep", "pin", "unpin", "swap", "free", "restore", "apply", "set", "pull", "rm", "derive",
-            "log", "guard",
+            "load",
+            "unload",
+            "keep",
+            "pin",
+            "unpin",
+            "swap",
+            "free",
+            "restore",
+            "apply",
+            "set",
+            "pull",
+            "rm",
+            "derive",
+            "log",
+            "guard",
         ),
         _act,
     ),

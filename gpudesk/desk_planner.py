@@ -121,7 +121,9 @@ class DeskPlanner:
             draft=found.draft,
             lora=found.adapters,
         )
-        return PlannableModel(found.name, found.metadata, options, found.blob_digest, found.notes)
+        return PlannableModel(
+            found.name, found.metadata, options, found.blob_digest, found.notes, capabilities=found.capabilities
+        )
 
     def plan(
         self,

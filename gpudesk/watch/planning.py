@@ -28,6 +28,8 @@ class PlannableModel:
     """How it is loaded when nobody says otherwise: as its modelfile and the engine are set."""
     blob_digest: str | None = None
     notes: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] | None = None
+    """As the engine tells them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,307 @@
+"""What the commands and the screen do with editors: models out of the desk on one side, files on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from gpudesk.actions.lookup import find_model, is_pinned, pins_of, runners
+from gpudesk.domain.working_set import SetModel
+from gpudesk.errors import GpudeskError, UsageError
+from gpudesk.exports.chosen import (
+    ROLES,
+    Known,
+    Pick,
+    Together,
+    completed,
+    picked,
+    picked_of,
+    picked_suggestion,
+)
+from gpudesk.exports.values import Role
+from gpudesk.records import dataclass, replace
+
+if TYPE_CHECKING:
+    from gpudesk.domain.desk import Desk, LoadedModel
+    from gpudesk.domain.model import InstalledModel, ModelDetails
+    from gpudesk.exports.chosen import Judge
+    from gpudesk.exports.values import Chosen, ChosenModel
+    from gpudesk.fit.roles import Candidate
+    from gpudesk.fit.values import Wanted
+    from gpudesk.planner_values import AskedModel
+    from gpudesk.stores.working_sets import WorkingSetStore
+    from gpudesk.watch.planning import PlannableModel, Planning
+
+SUGGESTED_ROLES = ("code", "autocomplete", "embed")
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """Models with their roles, and where they come from."""
+
+    picks: tuple[Pick, ...]
+    origin: str
+    """`what is loaded`, `set coding`."""
+    left_out: tuple[str, ...] = ()
+    """Models of it that got no role, and why, a sentence each."""
+
+
+class EditorChoice:
+    """Chooses models for an editor on one desk. Blocks while headers are read; made anew for each desk."""
+
+    def __init__(self, desk: Desk, planning: Planning, sets: WorkingSetStore) -> None:
+        """Make it; nothing is read yet.
+
+        Args:
+            desk: what is installed, loaded and pinned.
+            planning: reads headers and plans.
+            sets: the working sets.
+        """
+        self._desk, self._planning, self._sets = desk, planning, sets
+        self._plannable: dict[tuple[str, str], PlannableModel] = {}
+        self._failed: dict[tuple[str, str], str] = {}
+
+    # --- what is picked -----------------------------------------------------------------------------------------
+
+    def by_hand(self, words: Mapping[Role, AskedModel]) -> Picked:
+        """Return models somebody named.
+
+        Raises:
+            UsageError: one is not installed, or has two contexts.
+        """
+        found: dict[Role, tuple[str, int | None]] = {}
+        for role in ROLES:
+            if role in words:
+                found[role] = (find_model(self._desk, words[role].word).name, words[role].context_length)
+        return Picked(picked(found), "by hand")
+
+    def of_set(self, name: str) -> Picked:
+        """Return the models of a working set, each with the role it is best for.
+
+        Raises:
+            UsageError: there is no such set, a model of it is not installed, or none of them has a role.
+            StoreError: it cannot be read.
+        """
+        listed = self._sets.read(name).models
+        models = tuple(
+            replace(model, name=find_model(self._desk, model.name, model.engine_url).name) for model in listed
+        )
+        return self._with_roles(models, f"set {name}")
+
+    def resident(self) -> Picked | None:
+        """Return what is loaded or pinned; None when that is nothing."""
+        models: dict[str, SetModel] = {}
+        for model in runners(self._desk.models):
+            context = model.context_length
+            models[model.name] = SetModel(model.name, context, pinned=is_pinned(self._desk, model))
+        for state in self._desk.pins:
+            wish = state.wish
+            if any(each.name == wish.name for each in self._desk.installed):
+                models[wish.name] = SetModel(wish.name, wish.context_length, pinned=True)
+        if not models:
+            return None
+        contexts_left = tuple(replace(model, context_length=None) for model in models.values())
+        return self._with_roles(contexts_left, "what is loaded or pinned")
+
+    def suggested(self) -> Picked:
+        """Return the best set of installed models that fits.
+
+        Raises:
+            UsageError: nothing is installed that can do the roles.
+        """
+        from gpudesk.fit.suggest import missing_roles, suggest
+
+        installed = [model for model in self._desk.installed if model.remote_host is None]
+        candidates = list(self._candidates(installed).values())
+        missing = missing_roles(candidates, SUGGESTED_ROLES)
+        roles = [role for role in SUGGESTED_ROLES if role not in missing]
+        ground = self._planning.ground(self._desk)
+        found = suggest(candidates, roles, ground.cards, ground.profile, residents=ground.residents)
+        if "code" in missing or not found:
+            why = ground.problem or f"none of the {len(installed)} installed models can be talked to"
+            raise UsageError(f"nothing can be suggested: {why}", "Say which: --chat MODEL --autocomplete MODEL")
+        names = {"autocomplete": "fills in the middle", "embed": "embeds"}
+        left_out = tuple(f"no installed model {names[role]}" for role in missing if role in names)
+        # What is loaded already stays as it is: the plan's context is only a proposal.
+        picks = tuple(
+            replace(pick, context_length=None) if self.known(pick.name).context_now is not None else pick
+            for pick in picked_suggestion(found[0])
+        )
+        return Picked(picks, "suggested", left_out)
+
+    def _with_roles(self, models: Sequence[SetModel], origin: str) -> Picked:
+        installed = [each for model in models if (each := self._installed(model.name)) is not None]
+        candidates = self._candidates(installed)
+        picks = picked_of(models, candidates)
+        taken = {pick.name for pick in picks}
+        left_out = tuple(self._why_left_out(model.name) for model in models if model.name not in taken)
+        if not picks:
+            detail = "; ".join(left_out)
+            raise UsageError(f"{origin} has no model for an editor{f': {detail}' if detail else ''}",
+                             "Say which: --chat MODEL --autocomplete MODEL")  # fmt: skip
+        return Picked(picks, origin, left_out)
+
+    def _why_left_out(self, name: str) -> str:
+        installed = self._installed(name)
+        failed = self._failed.get((installed.engine_url, name)) if installed is not None else None
+        return failed or f"{name} is left out: another one of them does what it could do"
+
+    # --- what comes of it ---------------------------------------------------------------------------------------
+
+    def complete(self, given: Picked) -> Chosen:
+        """Return what an editor is set up with.
+
+        Raises:
+            UsageError: a model that cannot do its role.
+        """
+        installed = [each for pick in given.picks if (each := self._installed(pick.name)) is not None]
+        self._read(installed)
+        known = {pick.name: self.known(pick.name) for pick in given.picks}
+        chosen = completed(given.picks, known, self.judge)
+        return replace(chosen, warnings=(*given.left_out, *chosen.warnings))
+
+    def known(self, name: str) -> Known:
+        """Return what is known of a model that is loaded or installed.
+
+        Raises:
+            UsageError: it is neither.
+        """
+        found = find_model(self._desk, name)
+        installed = self._installed(name)
+        digest = found.digest
+        details = next((each for each in self._desk.details if digest is not None and each.digest == digest), None)
+        header = self._plannable.get((found.engine_url, found.name))
+        trained = header.metadata.context_length_trained if header is not None else None
+        return Known(
+            name=found.name,
+            engine_url=found.engine_url,
+            capabilities=_capabilities(installed, details, header),
+            family=(header.metadata.architecture if header is not None else None)
+            or (details.family if details is not None else None)
+            or found.family,
+            context_now=self._context_now(found),
+            context_made=header.options.context_length if header is not None else None,
+            context_trained=trained or (details.context_length_trained if details is not None else None),
+            remote=installed is not None and installed.remote_host is not None,
+        )
+
+    def _context_now(self, model: InstalledModel | LoadedModel) -> int | None:
+        """Return the context of its pin, else the one it is loaded with: a pin is what it shall come back to."""
+        pins = pins_of(self._desk, model.engine_url, model.name)
+        pinned = next((state.wish.context_length for state in pins if state.wish.context_length is not None), None)
+        loaded = next(
+            (each for each in self._desk.models if (each.engine_url, each.name) == (model.engine_url, model.name)), None
+        )
+        return pinned or (loaded.context_length if loaded is not None else None)
+
+    @property
+    def judge(self) -> Judge:
+        """Tells whether models fit together, with everything else of the engine gone."""
+        return self._judge
+
+    def _judge(self, models: Sequence[ChosenModel]) -> Together:
+        engines = {engine.url: engine for engine in self._desk.engines}
+        far = next((url for model in models if (url := model.engine_url) in engines and not engines[url].local), None)
+        if far is not None:
+            return Together(note=f"{far} is on another computer")
+        wanted: list[Wanted] = []
+        for model in models:
+            one = self._wanted(model)
+            if isinstance(one, str):
+                return Together(note=one)
+            wanted.append(one)
+        ground = self._planning.ground(self._desk)
+        if ground.problem is not None:
+            return Together(note=ground.problem)
+        leaving = [resident.name for resident in ground.residents]
+        plan = self._planning.plan(wanted, ground, leaving=leaving, alternatives=False)
+        names = {model.name for model in models}
+        return Together(
+            verdict=plan.verdict.value,
+            needs_bytes=plan.total_bytes,
+            room_bytes=sum(card.budget.available_bytes for card in plan.cards),
+            by_model=tuple((made.name, made.parts.total_bytes) for made in plan.models),
+            would_evict=tuple(name for name in plan.server.would_evict if name in names),
+            swap_seconds=_swap_seconds(wanted),
+        )
+
+    def _wanted(self, model: ChosenModel) -> Wanted | str:
+        from gpudesk.fit.values import Wanted
+
+        header = self._plannable.get((model.engine_url, model.name))
+        if header is None:
+            return self._failed.get((model.engine_url, model.name), f"{model.name}: its header is not known")
+        options = replace(header.options, context_length=model.context_length)
+        return Wanted(model.name, header.metadata, options, header.blob_digest)
+
+    # --- headers ------------------------------------------------------------------------------------------------
+
+    def _installed(self, name: str) -> InstalledModel | None:
+        return next((each for each in self._desk.installed if each.name == name), None)
+
+    def _read(self, models: Sequence[InstalledModel]) -> None:
+        asked = [each for each in models if not {(each.engine_url, each.name)} & {*self._plannable, *self._failed}]
+        if not asked:
+            return
+        try:
+            found, failures = self._planning.read(asked)
+        except GpudeskError as error:
+            self._failed.update(((each.engine_url, each.name), error.message) for each in asked)
+            return
+        by_name, reasons = {each.name: each for each in found}, dict(failures)
+        for each in asked:
+            if each.name in by_name:
+                self._plannable[each.engine_url, each.name] = by_name[each.name]
+            else:
+                self._failed[each.engine_url, each.name] = reasons.get(each.name, f"{each.name}: no header")
+
+    def _candidates(self, models: Sequence[InstalledModel]) -> dict[str, Candidate]:
+        from gpudesk.fit.roles import Candidate
+        from gpudesk.fit.values import Wanted
+
+        self._read(models)
+        candidates = {}
+        for model in models:
+            header = self._plannable.get((model.engine_url, model.name))
+            if header is not None:
+                wanted = Wanted(header.name, header.metadata, header.options, header.blob_digest)
+                capabilities = self.known(model.name).capabilities
+                is_set = header.options.context_length is not None
+                candidates[model.name] = Candidate(wanted, capabilities, is_set)
+        return candidates
+
+
+def _capabilities(
+    installed: InstalledModel | None, details: ModelDetails | None, header: PlannableModel | None
+) -> tuple[str, ...] | None:
+    for known in (installed, details, header):
+        if known is not None and known.capabilities is not None:
+            return known.capabilities
+    return None
+
+
+def _swap_seconds(wanted: Sequence[Wanted]) -> float | None:
+    """Return what loading the larger of two models again costs."""
+    from gpudesk.fit.server_rules import file_bytes
+    from gpudesk.fit.swap_cost import swap_seconds
+
+    return swap_seconds(max(file_bytes(one.metadata) for one in wanted)) if len(wanted) > 1 else None
+
+
+def choose(
+    choice: EditorChoice, words: Mapping[Role, AskedModel], set_name: str | None = None, *, suggest: bool = False
+) -> tuple[Picked, Chosen]:
+    """Choose as it was asked: by hand, of a set, suggested; by itself what is loaded, else what is suggested.
+
+    Raises:
+        UsageError: it cannot be done.
+    """
+    if words:
+        given = choice.by_hand(words)
+    elif set_name is not None:
+        given = choice.of_set(set_name)
+    elif suggest:
+        given = choice.suggested()
+    else:
+        given = choice.resident() or choice.suggested()
+    return given, choice.complete(given)

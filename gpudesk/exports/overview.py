@@ -1,0 +1,114 @@
+"""How an editor stands: which files it has, whether gpudesk is in them, and what is wrong in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gpudesk.errors import ExportError
+from gpudesk.exports.values import Export, FileChange, Finding, Severity, Way
+from gpudesk.records import dataclass
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gpudesk.domain.desk import Desk
+    from gpudesk.exports.editor import Editor, Found, Surroundings
+    from gpudesk.exports.values import Edit
+
+
+@dataclass(frozen=True, slots=True)
+class EditorState:
+    """One editor as it stands."""
+
+    id: str
+    name: str
+    ways: tuple[Way, ...]
+    files: tuple[Found, ...] = ()
+    found: bool = False
+    """It is or was used on this computer: a file of its own, or the folder for it, is there."""
+    set_up: bool = False
+    """Something of gpudesk is in its files."""
+    findings: tuple[Finding, ...] = ()
+    problem: str | None = None
+    """Why its files could not be looked at."""
+
+    @property
+    def wrong(self) -> tuple[Finding, ...]:
+        """The findings that cost something; hints do not."""
+        return tuple(each for each in self.findings if each.severity is not Severity.HINT)
+
+    @property
+    def words(self) -> str:
+        """The state in words."""
+        if not self.found:
+            return "not found"
+        if self.problem is not None:
+            return "cannot be read"
+        begin = "set up by gpudesk" if self.set_up else "not set up"
+        count = len(self.wrong)
+        return f"{begin}, {count} {'finding' if count == 1 else 'findings'}" if count else begin
+
+
+def state_of(editor: Editor, around: Surroundings, desk: Desk | None) -> EditorState:
+    """Look at one editor's files."""
+    files = editor.files(around)
+    found = any(each.exists or _has_own_folder(each.path, around) for each in files)
+    state = EditorState(editor.id, editor.name, editor.ways, files, found)
+    if not found or not any(each.exists for each in files):
+        return state
+    set_up, problem = False, None
+    findings: tuple[Finding, ...] = ()
+    try:
+        set_up = any(change.changes for change in editor.remove(around).changes)
+    except ExportError as error:
+        problem = error.message
+    try:
+        findings = editor.check(around, desk)
+    except ExportError as error:
+        problem = problem or error.message
+    if any(each.severity is Severity.ERROR for each in findings):
+        problem = None  # said by a finding, with its place
+    return EditorState(editor.id, editor.name, editor.ways, files, found, set_up, findings, problem)
+
+
+def _has_own_folder(path: Path, around: Surroundings) -> bool:
+    """Tell whether the folder of a file is there and is the editor's: nearly everybody has the others."""
+    shared = {around.home, around.home / ".config", around.workspace}
+    return path.parent not in shared and path.parent.is_dir()
+
+
+def fixes(editor: str, findings: Sequence[Finding]) -> tuple[Export, tuple[Finding, ...]]:
+    """Return what the safe fixes make of the files, and the findings they fix.
+
+    Of two fixes for one place the first is made; the other is found again afterwards, if it is still wrong.
+
+    Raises:
+        ExportError: a file cannot be read.
+    """
+    from gpudesk.exports.text_file import read_text
+
+    changes: list[FileChange] = []
+    fixed: list[Finding] = []
+    for path in dict.fromkeys(each.path for each in findings if each.edits):
+        file = read_text(path)
+        taken: list[Edit] = []
+        for finding in findings:
+            if finding.path == path and finding.edits and not _overlap(finding.edits, taken):
+                taken += finding.edits
+                fixed.append(finding)
+        text = file.text
+        for edit in sorted(taken, key=lambda each: (each.start, each.end), reverse=True):
+            text = text[: edit.start] + edit.text + text[edit.end :]
+        why = f"{len(taken)} safe {'fix' if len(taken) == 1 else 'fixes'}"
+        changes.append(FileChange(path, file.data, file.encoded(text), why, secret=True))
+    return Export(editor, Way.MERGE, tuple(changes)), tuple(fixed)
+
+
+def _overlap(edits: Sequence[Edit], taken: Sequence[Edit]) -> bool:
+    """Tell whether edits touch others; two insertions at one place would depend on their order."""
+    return any(
+        (edit.start < other.end and other.start < edit.end) or edit.start == other.start
+        for edit in edits
+        for other in taken
+    )
