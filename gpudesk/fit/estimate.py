@@ -38,6 +38,8 @@ FIRST_BUILD_WITH_FEW_OUTPUTS = 9538
 OLLAMA_WITH_FEW_OUTPUTS = (0, 31, 0)
 """0.30 was built when llama.cpp changed; the larger buffer is assumed there."""
 LOADS_REMEMBERED = 2048
+REORDERING = frozenset(["vulkan", "metal"])
+"""Backends with an order of their own (`graph_optimize` of ggml/src/ggml-vulkan and ggml-metal)."""
 PROJECTOR_ON_HOST = "the part that sees runs on the CPU: Ollama does not put it on so full a card"
 MATRICES_OF_A_LAYER = 3
 """The largest matrix of a layer is about a third of it: gate, up or down projection."""
@@ -379,6 +381,7 @@ def _estimate(
             cards=len(used),
             known=prepared.rules.known,
             exact_weights=prepared.weights.known,
+            reordered=profile.backend in REORDERING,
         ),
     )
     notes = (*load.notes, *prepared.rules.notes, *metadata.notes)
