@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 DONE_SECONDS = 8.0
 """How long a good outcome stands above the footer; others stay until they are put away."""
-REFUSAL_SECONDS = 8.0
+REFUSAL_SECONDS = 6.0
+"""How long a toast stands; the same one is not said again meanwhile."""
 
 
 class ActionMoved(Message):
@@ -54,6 +55,7 @@ class Acts:
         self.ended: tuple[Preview, Outcome, float] | None = None
         """What ended last and when, as long as it is shown."""
         self._began = 0.0
+        self._said: tuple[str, float] | None = None
         self._when_done: Callable[[], None] | None = None
 
     @property
@@ -74,6 +76,10 @@ class Acts:
 
     def tell(self, text: str, *, severity: Literal["information", "warning", "error"] = "information") -> None:
         """Say something in passing."""
+        now = self.acting.ports.watch.clock.monotonic()
+        if self._said is not None and self._said[0] == text and now - self._said[1] < REFUSAL_SECONDS:
+            return
+        self._said = text, now
         self.app.notify(text, severity=severity, timeout=REFUSAL_SECONDS, markup=False)
 
     def tell_error(self, error: GpudeskError) -> None:

@@ -157,10 +157,8 @@ class AskScreen(DialogScreen, inherit_bindings=False):
             self.app.bell()
             return
         self.look()
-        refusal = getattr(self.preview, "refusal", None)
-        if refusal is not None:
+        if getattr(self.preview, "refusal", None) is not None:
             self.app.bell()
-            self.notify(refusal.message, severity="warning", timeout=4, markup=False)
             return
         self.dismiss()
         self._chosen(option.value)

@@ -95,6 +95,8 @@ class DialogScreen(SceneScreen, ModalScreen[None], inherit_bindings=False):
         self._dialog_layout = DialogLayout(self)
         self._top = 0
         self._room = 1
+        self._most = 1
+        """Lines there is room for, keys and frame taken off."""
         self._placed = Region()
 
     @property
@@ -157,7 +159,8 @@ class DialogScreen(SceneScreen, ModalScreen[None], inherit_bindings=False):
         wide = min(WIDTH, width - (2 if width > WIDTH else 0))
         most = height if height < 16 else height - _MARGIN
         inner = body_width(wide, Frame.BOX)
-        own = len(self.fixed(inner, most - _FRAME - 1))
+        self._most = most - _FRAME - 1
+        own = len(self.fixed(inner, self._most))
         wanted = own + len(self.below(inner)) + _FRAME + 1
         tall = max(min(wanted, most), min(4, height))
         return Region((width - wide) // 2, max(0, (height - tall) // 2), wide, tall)
@@ -168,7 +171,7 @@ class DialogScreen(SceneScreen, ModalScreen[None], inherit_bindings=False):
 
     def _box_lines(self, size: Size) -> list[Painted]:
         width = body_width(size.width, Frame.BOX)
-        fixed = self.fixed(width, size.height - _FRAME - 1)
+        fixed = self.fixed(width, max(self._most, size.height - _FRAME - 1))
         below = list(self.below(width))
         self._room = max(0, size.height - _FRAME - 1 - len(fixed))
         self._top = max(0, min(self._top, len(below) - self._room))

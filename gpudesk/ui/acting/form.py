@@ -119,11 +119,10 @@ class FormScreen(DialogScreen, inherit_bindings=False):
         )
 
     def action_accept(self) -> None:
-        """Propose it."""
+        """Propose it; what is refused stays on the screen with its reason."""
         self.look()
         if self.preview is not None and self.preview.refusal is not None:
             self.app.bell()
-            self.notify(self.preview.refusal.message, severity="warning", timeout=4, markup=False)
             return
         proposal = self._proposal(self.values)
         self.dismiss()

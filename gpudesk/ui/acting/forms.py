@@ -86,7 +86,7 @@ def load(acts: Acts, model: LoadedModel | InstalledModel) -> None:
         forecaster = acts.acting.ports.forecaster
         return Proposal(ActionId.LOAD, target.name, lambda now: previews.load(now, wish, forecaster), (target,))
 
-    title = f"load {model.name}" if there is None else f"load {model.name} otherwise"
+    title = f"load {model.name}" if there is None else f"load {model.name} anew"
     acts.push(FormScreen(acts.keymap, title, fields, proposal=proposal, word="load", propose=acts.propose))
 
 

@@ -32,7 +32,8 @@ def press(acts: Acts, what: str, model: LoadedModel | InstalledModel | None) -> 
         model: what is selected, if a list of models has the focus.
     """
     if what in GENERAL:
-        GENERAL[what](acts)
+        if what not in BEGINNING or acts.is_free():
+            GENERAL[what](acts)
     elif model is None:
         acts.tell("select a model first: tab goes to the lists of models", severity="warning")
     elif acts.is_free():
@@ -153,3 +154,5 @@ ABOUT_A_MODEL: Mapping[str, Callable[[Acts, LoadedModel | InstalledModel], None]
     "delete": delete,
     "derive": questions.derive,
 }
+BEGINNING = frozenset({"free", "pull"})
+"""General keys that lead to an action; there is one at a time."""

@@ -58,16 +58,14 @@ class ConfirmScreen(DialogScreen, inherit_bindings=False):
 
     def hints(self) -> Sequence[tuple[str, str, str]]:
         """Return the keys; what cannot be loaded again wants a letter, not the key that was just pressed."""
-        own = (("dialog_yes", "yes", "screen.yes"), ("dialog_no", "no", "screen.back"))
-        if self.preview.danger is Danger.DESTRUCTIVE:
-            return own
-        return (("dialog_accept", "yes", "screen.accept"), *own, ("back", "back", "screen.back"))
+        yes = "dialog_yes" if self.preview.danger is Danger.DESTRUCTIVE else "dialog_accept"
+        return ((yes, "yes, do it", "screen.yes"), ("back", "no", "screen.back"))
 
     def action_accept(self) -> None:
         """Do it, unless it wants a letter."""
         if self.preview.danger is Danger.DESTRUCTIVE:
             self.app.bell()
-            self.notify(f"{self.key_of('dialog_yes')} deletes, {self.key_of('dialog_no')} does not", timeout=3)
+            self.notify(f"{self.key_of('dialog_yes')} does it, {self.key_of('back')} does not", timeout=3)
             return
         self.action_yes()
 

@@ -94,7 +94,9 @@ def swap(acts: Acts, model: LoadedModel | InstalledModel) -> None:
     _swap_in(acts, model)
 
 
-def _swapping(acts: Acts, leaving: Sequence[LoadedModel], coming: InstalledModel) -> Proposal:
+def _swapping(
+    acts: Acts, leaving: Sequence[LoadedModel], coming: InstalledModel, context: int | None = None
+) -> Proposal:
     forecaster = acts.acting.ports.forecaster
     gone, new = [target_of(model) for model in leaving], target_of(coming)
 
@@ -103,36 +105,54 @@ def _swapping(acts: Acts, leaving: Sequence[LoadedModel], coming: InstalledModel
         if len(now) < len(gone):
             names = enumerated([target.name for target in gone if target.loaded(desk) is None])
             return Preview(ActionId.SWAP, new.name, refusal=Refusal(f"{names} is not loaded any more"))
-        return previews.swap(desk, now, Load(new.engine_url, new.name, digest=new.digest), forecaster)
+        wish = Load(new.engine_url, new.name, context_length=context, digest=new.digest)
+        return previews.swap(desk, now, wish, forecaster)
 
     subject = f"{enumerated([target.name for target in gone])} to {new.name}" if gone else new.name
     return Proposal(ActionId.SWAP, subject, preview, (*gone, new))
 
 
+def _with_context(text: str) -> tuple[str, int | None]:
+    """Split `gpt-oss@8192` into what is searched and the context."""
+    name, _, context = text.partition("@")
+    return name, parse_bytes(context) or None
+
+
 def _swap_out(acts: Acts, model: LoadedModel) -> None:
     loaded = {each.key for each in acts.desk.models}
-    options = [
-        Option(each.name, _swapping(acts, [model], each), gibibytes(each.size_bytes))
+    others = [
+        each
         for each in acts.desk.installed
-        if each.engine_url == model.engine_url and each.remote_host is None
+        if each.engine_url == model.engine_url
+        and each.remote_host is None
         and f"{each.engine_url} {each.name}" not in loaded
-    ]  # fmt: skip
-    if not options:
+    ]
+    if not others:
         acts.tell(f"nothing else is installed that {model.name} could be exchanged for", severity="warning")
         return
-    _ask(acts, f"swap {model.name} for", "type a part of its name", lambda text: _matching(options, text), "swap")
+
+    def options(text: str) -> Sequence[Option]:
+        name, context = _with_context(text)
+        found = [
+            Option(each.name, _swapping(acts, [model], each, context), gibibytes(each.size_bytes)) for each in others
+        ]
+        return _matching(found, name)
+
+    _ask(acts, f"swap {model.name} for", "a part of its name; @8192 sets the context", options, "swap")
 
 
 def _swap_in(acts: Acts, model: InstalledModel) -> None:
-    options = [Option("whatever has to go", _swapping(acts, [], model))]
-    options += [
-        Option(each.name, _swapping(acts, [each], model), gibibytes(each.memory_bytes))
-        for each in runners(acts.desk.models)
-        if each.engine_url == model.engine_url
-    ]
-    _ask(
-        acts, f"load {model.name} instead of", "type a part of its name", lambda text: _matching(options, text), "swap"
-    )
+    there = [each for each in runners(acts.desk.models) if each.engine_url == model.engine_url]
+
+    def options(text: str) -> Sequence[Option]:
+        name, context = _with_context(text)
+        found = [Option("whatever has to go", _swapping(acts, [], model, context))]
+        found += [
+            Option(each.name, _swapping(acts, [each], model, context), gibibytes(each.memory_bytes)) for each in there
+        ]
+        return _matching(found, name)
+
+    _ask(acts, f"load {model.name} instead of", "a part of its name; @8192 sets the context", options, "swap")
 
 
 def free(acts: Acts) -> None:

@@ -135,19 +135,16 @@ class SetsScreen(DialogScreen, inherit_bindings=False):
                 return
 
     def action_accept(self) -> None:
-        """Apply the selected set."""
+        """Apply the selected set; what is wrong with it stands beneath."""
         chosen = self.selected
         if chosen is None:
             return
         if chosen.working_set is None:
             self.app.bell()
-            self.notify(f"{chosen.name} cannot be used: see beneath", severity="warning", timeout=4, markup=False)
-            self.draw()
             return
         self.look()
         if self.preview is not None and self.preview.refusal is not None:
             self.app.bell()
-            self.notify(self.preview.refusal.message, severity="warning", timeout=4, markup=False)
             self.draw()
             return
         self.dismiss()

@@ -31,17 +31,19 @@ def running_line(work: Work, elapsed_seconds: float, width: int, cancel_key: str
         right = (Span(" bringing back what was there ", "dim"),)
     else:
         right = (Span(f" {cancel_key}", "key", "app.act('cancel')"), Span(" cancel ", "dim", "app.act('cancel')"))
-    spans = [Span(" ▸ ", "warn" if undoing else "accent"), Span(text, "strong")]
+    left: Line = (Span(" ▸ ", "warn" if undoing else "accent"), Span(text, "strong"))
+    right = (Span(_clock_words(progress, elapsed_seconds), "dim"), Span(" "), *right)
     if progress is not None and progress.total > 1 and progress.step is not None:
-        spans.append(Span(f"  step {progress.number} of {progress.total}", "dim"))
-    spans.append(Span(f"  {_clock_words(progress, elapsed_seconds)}", "dim"))
+        step = Span(f"  step {progress.number} of {progress.total}", "dim")
+        if line_width((*left, step, *right)) + 1 <= width:
+            left = (*left, step)
     ratio = _ratio(progress)
-    room = width - line_width(tuple(spans)) - line_width(right) - 4
+    room = width - line_width(left) - line_width(right) - 4
     if ratio is not None and room >= BAR_LEAST:
         cells = min(BAR_MOST, room)
         full = round(ratio * cells)
-        spans += [Span("  "), Span("█" * full, "accent"), Span("░" * (cells - full), "faint")]
-    return fit_line(spread(tuple(spans), right, width, gap=1), width)
+        right = (Span("█" * full, "accent"), Span("░" * (cells - full), "faint"), Span("  "), *right)
+    return fit_line(spread(left, right, width, gap=1), width)
 
 
 def _clock_words(progress: Progress | None, elapsed_seconds: float) -> str:

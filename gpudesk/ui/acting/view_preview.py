@@ -65,7 +65,7 @@ def summary(preview: Preview) -> Line:
     return tuple(span for span in spans if span.text)
 
 
-def step_words(step: Step) -> str:
+def step_words(step: Step, *, because: bool = True) -> str:
     """Say what a step does: `load qwen3:14b with context 8192, stays forever`."""
     load = step.load
     words = f"{_VERBS[step.kind]} {load.name}"
@@ -78,7 +78,7 @@ def step_words(step: Step) -> str:
         words += f", stays {kept}" if step.kind is StepKind.LOAD else f" becomes {kept}"
     if step.kind is StepKind.PIN and step.restore_pin:
         words += ", put right when it is lost"
-    return f"{words} ({step.why})" if step.why else words
+    return f"{words} ({step.why})" if step.why and because else words
 
 
 def preview_lines(preview: Preview, width: int) -> list[Line]:
@@ -97,7 +97,7 @@ def preview_lines(preview: Preview, width: int) -> list[Line]:
     numbered = len(preview.steps) > 1
     for number, step in enumerate(preview.steps, 1):
         mark = f"{number} " if numbered else "▸ "
-        for index, piece in enumerate(wrap(step_words(step), max(8, width - 2))):
+        for index, piece in enumerate(wrap(step_words(step, because=not preview.loses), max(8, width - 2))):
             lines.append((Span(mark if index == 0 else "  ", "accent"), Span(piece)))
     return [*lines, *paragraphs(preview.notes, width, role="dim")]
 
