@@ -38,6 +38,8 @@ def add_budget_verbs(verbs: Any, checked: Checked, add_common: Callable[[argpars
                             "every installed model")  # fmt: skip
     tiers.add_argument("--card", metavar="NAME", action="append", default=[],
                        help='only this card of the table, e.g. "RTX 4090"; repeat for several')  # fmt: skip
+    tiers.add_argument("--vram", metavar="SIZE[,SIZE]", type=checked(planner_values.memory_value), default=(),
+                       help="only cards with so much memory, each by itself, e.g. 24GiB,12GiB")  # fmt: skip
     tiers.add_argument("--json", action="store_true", help="as one JSON document")
     add_common(tiers)
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from gpudesk.domain.desk import Desk
     from gpudesk.domain.host import Host
     from gpudesk.exports.editor import Surroundings
-    from gpudesk.learner import Learner
     from gpudesk.sim.workstation import SimulatedWorkstation
     from gpudesk.sources.base import Source
     from gpudesk.sources.model_metadata import ModelMetadataSource
@@ -37,8 +36,6 @@ DEMO_BANNER = "DEMO: simulated numbers"
 ENGINE_PACE = 2.0
 """Intervals between two looks at an engine: its timers are counted down here, only loads and evictions are news."""
 
-LEARNING_SECONDS = 5.0
-"""How long after the start loads begin to be learned from."""
 
 PROBE_SECONDS = 1.0
 """How long the start waits to learn whether there is anything to show."""
@@ -283,8 +280,10 @@ def run_screen(workstation: Workstation) -> int:
         from gpudesk.ui.run import run_app
 
         if not workstation.demo:
+            from gpudesk.learn_later import learn_later
+
             _stop_when_empty(poller, workstation.settings)
-            stop_learning = _learn_later(poller)
+            stop_learning = learn_later(poller)
         app = GpudeskApp(
             poller,
             workstation.settings,
@@ -313,37 +312,6 @@ def _desk_planner(workstation: Workstation) -> DeskPlanner:
         lambda: _metadata_source(settings, demo),
         points_directory=None if demo else data_directory(),
     )
-
-
-def _learn_later(poller: Poller) -> Callable[[], None]:
-    """Keep what the driver measures of the loads on the screen, for the planner; return what ends it.
-
-    It begins some seconds in: its arithmetic takes longer to import than the screen takes to paint.
-    """
-    import threading
-
-    running: list[Learner] = []
-
-    def begin() -> None:
-        from gpudesk.learner import Learner, calculated
-        from gpudesk.paths import cache_directory, data_directory
-        from gpudesk.sources.calibration_store import CalibrationStore
-
-        store, cache = CalibrationStore(data_directory()), cache_directory()
-        learner = Learner(poller, lambda load: calculated(load, cache), store.add)
-        running.append(learner)
-        learner.start()
-
-    timer = threading.Timer(LEARNING_SECONDS, begin)
-    timer.daemon = True
-    timer.start()
-
-    def stop() -> None:
-        timer.cancel()
-        for learner in running:
-            learner.stop()
-
-    return stop
 
 
 def _stop_when_empty(poller: Poller, settings: Settings) -> None:

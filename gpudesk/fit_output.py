@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gpudesk.columns import Column, cut, table, wrapped
 from gpudesk.fit.values import Basis, Verdict
+from gpudesk.text import enumerated
 from gpudesk.units import duration, gibibytes
 
 if TYPE_CHECKING:
@@ -195,7 +196,7 @@ def verdict_words(plan: Plan) -> str:
             if each.layers_on_gpu < each.layers_total
         ]
         host = gibibytes(sum(each.host_bytes for each in plan.models if each.layers_on_gpu < each.layers_total))
-        sentence += f"; {' and '.join(cpu)} run on the CPU ({host})" if cpu else ""
+        sentence += f"; {enumerated(cpu)} run on the CPU ({host})" if cpu else ""
     return sentence
 
 

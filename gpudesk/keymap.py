@@ -28,16 +28,22 @@ class Scope(StrEnum):
     """The planner's list of models, when focused."""
     DETAIL = "detail"
     """The detail and help views."""
+    DIALOG = "dialog"
+    """A question that is asked before something is done."""
+    SETS = "sets"
+    """The list of working sets."""
 
 
 _OVERLAPS = {
     Scope.EVERYWHERE: frozenset(Scope),
     Scope.DESK: frozenset({Scope.EVERYWHERE, Scope.DESK, Scope.PANELS, Scope.LIST}),
-    Scope.PANELS: frozenset(Scope) - {Scope.DETAIL},
-    Scope.LIST: frozenset(Scope) - {Scope.DETAIL},
-    Scope.PLANNER: frozenset(Scope) - {Scope.DESK},
-    Scope.CHOICES: frozenset(Scope) - {Scope.DESK, Scope.DETAIL},
+    Scope.PANELS: frozenset(Scope) - {Scope.DETAIL, Scope.DIALOG, Scope.SETS},
+    Scope.LIST: frozenset(Scope) - {Scope.DETAIL, Scope.DIALOG, Scope.SETS},
+    Scope.PLANNER: frozenset(Scope) - {Scope.DESK, Scope.DIALOG, Scope.SETS},
+    Scope.CHOICES: frozenset(Scope) - {Scope.DESK, Scope.DETAIL, Scope.DIALOG, Scope.SETS},
     Scope.DETAIL: frozenset({Scope.EVERYWHERE, Scope.PLANNER, Scope.DETAIL}),
+    Scope.DIALOG: frozenset({Scope.EVERYWHERE, Scope.DIALOG, Scope.SETS}),
+    Scope.SETS: frozenset({Scope.EVERYWHERE, Scope.DIALOG, Scope.SETS}),
 }
 """Scopes that are active at the same time, in which one key cannot mean two things."""
 
@@ -61,6 +67,10 @@ class KeyAction:
     in_footer: bool = False
     in_palette: bool = False
 
+
+ACTING = "Acting"
+"""The group of the keys that change something."""
+DIALOGS = "In dialogs"
 
 BINDINGS: tuple[KeyAction, ...] = (
     KeyAction("help", ("question_mark", "f1"), "app.help", "help", "Show every key and what the columns mean",
@@ -99,6 +109,54 @@ BINDINGS: tuple[KeyAction, ...] = (
               "Views", Scope.DESK, False, True),
     KeyAction("fit", ("f",), "app.planner", "fit", "Plan: does a combination of models fit, before anything is loaded",
               "Views", Scope.DESK, True, True),
+    KeyAction("load", ("l",), "app.act('load')", "load",
+              "Load the selected model: context, keep-alive and pin are asked, what it would do is shown",
+              ACTING, Scope.DESK, True, True),
+    KeyAction("unload", ("u",), "app.act('unload')", "unload",
+              "Unload the selected model; done when the driver has its memory back", ACTING, Scope.DESK, True, True),
+    KeyAction("pin", ("p",), "app.act('pin')", "pin",
+              "Pin the selected model, so that its loss is noticed and gpudesk never unloads it; again ends the pin",
+              ACTING, Scope.DESK, True, True),
+    KeyAction("keep_alive", ("k",), "app.act('keep')", "keep",
+              "How long the selected model stays when nobody asks anything of it; never loads it again",
+              ACTING, Scope.DESK, True, True),
+    KeyAction("swap", ("s",), "app.act('swap')", "swap",
+              "Exchange the selected loaded model for another; on an installed one, load it for those that must go",
+              ACTING, Scope.DESK, True, True),
+    KeyAction("working_sets", ("w",), "app.act('sets')", "sets",
+              "Working sets: apply one, save what is loaded as one", ACTING, Scope.DESK, True, True),
+    KeyAction("free", ("F",), "app.act('free')", "free card",
+              "Free the card for a game or a render, or bring back what was there", ACTING, Scope.DESK, False, True),
+    KeyAction("pull", ("P",), "app.act('pull')", "pull", "Download a model by its name",
+              ACTING, Scope.DESK, False, True),
+    KeyAction("delete", ("D",), "app.act('delete')", "delete", "Delete the selected model from the disk; asks first",
+              ACTING, Scope.DESK, False, True),
+    KeyAction("derive", ("V",), "app.act('derive')", "derive",
+              "Make a model of the selected one with a context baked in, so that all clients agree",
+              ACTING, Scope.DESK, False, True),
+    KeyAction("cancel", ("x",), "app.act('cancel')", "cancel",
+              "Take back what is running; what was there before comes back", ACTING, Scope.DESK, False, True),
+    KeyAction("journal", ("J",), "app.act('journal')", "journal", "What gpudesk has done, newest first",
+              ACTING, Scope.DESK, False, True),
+    KeyAction("dialog_accept", ("enter",), "screen.accept", "do it", "Do what the dialog says; choose",
+              DIALOGS, Scope.DIALOG),
+    KeyAction("dialog_yes", ("y",), "screen.yes", "yes", "Yes: do it, though something is lost", DIALOGS, Scope.DIALOG),
+    KeyAction("dialog_no", ("n",), "screen.back", "no", "No: nothing is done", DIALOGS, Scope.DIALOG),
+    KeyAction("dialog_up", ("up",), "screen.move(-1)", "up", "The line above", DIALOGS, Scope.DIALOG),
+    KeyAction("dialog_down", ("down", "tab"), "screen.move(1)", "down", "The line below", DIALOGS, Scope.DIALOG),
+    KeyAction("dialog_less", ("left", "minus"), "screen.change(-1)", "less", "The choice before",
+              DIALOGS, Scope.DIALOG),
+    KeyAction("dialog_more", ("right", "space", "plus"), "screen.change(1)", "more", "The next choice",
+              DIALOGS, Scope.DIALOG),
+    KeyAction("dialog_page_up", ("pageup",), "screen.page(-1)", "page up", "Scroll what is shown beneath up",
+              DIALOGS, Scope.DIALOG),
+    KeyAction("dialog_page_down", ("pagedown",), "screen.page(1)", "page down", "Scroll what is shown beneath down",
+              DIALOGS, Scope.DIALOG),
+    KeyAction("set_save", ("a",), "screen.save_set", "save", "Save what is loaded now as a working set",
+              DIALOGS, Scope.SETS),
+    KeyAction("set_edit", ("e",), "screen.edit_set", "edit", "Open the set's file in your editor", DIALOGS, Scope.SETS),
+    KeyAction("set_delete", ("d",), "screen.delete_set", "delete", "Delete the selected set; asks first",
+              DIALOGS, Scope.SETS),
     KeyAction("focus_next", ("tab",), "screen.focus_next", "next list", "To the next list",
               "Moving", Scope.PANELS, True),
     KeyAction("focus_previous", ("shift+tab",), "screen.focus_previous", "previous list", "To the previous list",
@@ -148,16 +206,8 @@ BINDINGS: tuple[KeyAction, ...] = (
 )  # fmt: skip
 """The registry, in the order of the help view."""
 
-RESERVED_KEYS: Mapping[str, str] = {
-    "l": "load",
-    "u": "unload",
-    "p": "pin",
-    "k": "keep-alive",
-    "s": "swap",
-    "w": "working sets",
-    "e": "editors",
-}
-"""Keys kept free on the desk for the daily actions to come; the reason why `j` and `k` do not move by default."""
+RESERVED_KEYS: Mapping[str, str] = {"e": "editors"}
+"""Keys kept free on the desk for the daily actions to come."""
 
 _KEY_NAMES = frozenset(
     (

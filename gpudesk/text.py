@@ -7,6 +7,7 @@ right-to-left overrides or kilobytes of noise, and must not move a cursor, turn 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 MAX_LENGTH = 256
 """Characters kept of any text from outside, the ellipsis included."""
@@ -30,3 +31,9 @@ def clean(text: str, limit: int = MAX_LENGTH) -> str:
         )
     text = " ".join(text.split()) if "  " in text else text.strip()
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def enumerated(words: Sequence[str]) -> str:
+    """Write words one after the other, each once: `a`, `a and b`, `a, b and c`."""
+    once = list(dict.fromkeys(words))
+    return f"{', '.join(once[:-1])} and {once[-1]}" if len(once) > 1 else "".join(once)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from gpudesk.acting import Acting, Folders
     from gpudesk.config import Settings
+    from gpudesk.desk_planner import DeskPlanner
     from gpudesk.domain.desk import Desk
-    from gpudesk.watch.planning import Planning
     from gpudesk.watch.poller import Poller
     from gpudesk.workstation import Workstation
 
@@ -41,7 +41,7 @@ class ActingMeans:
     workstation: Callable[[], Workstation]
     folders: Callable[[], AbstractContextManager[Folders]]
     """The user's own, or temporary ones for a demo."""
-    planning: Callable[[Workstation], Planning]
+    planning: Callable[[Workstation], DeskPlanner]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +74,17 @@ def open_session(means: ActingMeans, *, needs_engine: bool = True) -> Iterator[S
     from gpudesk.watch.poller import Poller
 
     workstation = means.workstation()
+    planners: list[DeskPlanner] = []
+
+    def planning() -> DeskPlanner:
+        planners.append(means.planning(workstation))
+        return planners[-1]
+
     try:
         with means.folders() as folders:
             sources = acting.watch_sources(workstation.sources, folders)
             poller = Poller(sources, workstation.clock, limits=workstation.settings.alarms)
-            opened = acting.open_acting(poller, workstation.settings, folders, lambda: means.planning(workstation))
+            opened = acting.open_acting(poller, workstation.settings, folders, planning)
             poller.start()
             try:
                 desk = _first_look(poller, {source.name for source in sources})
@@ -89,6 +95,8 @@ def open_session(means: ActingMeans, *, needs_engine: bool = True) -> Iterator[S
                 poller.stop()
                 opened.close()
     finally:
+        for planner in planners:
+            planner.close()
         workstation.close()
 
 

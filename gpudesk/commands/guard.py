@@ -28,6 +28,8 @@ CATALOG_SECONDS = 3600.0
 """What is installed matters only when something is loaded, and is read anew then."""
 CHECK_SECONDS = 1.0
 """How often it is looked whether another gpudesk has stopped guarding."""
+PATIENT_LOOKS = 3
+"""It first looks a second after the start, and whoever is just leaving still holds the lock."""
 LEAVE_SECONDS = 20.0
 """How long what is being put right may take to go back."""
 
@@ -131,14 +133,18 @@ def _wait(guard: Guard, lines: _Lines, lock: ProcessLock, urls: Sequence[str]) -
 
     numbers = [signal.SIGINT, signal.SIGTERM] if threading.current_thread() is threading.main_thread() else []
     before = {number: signal.signal(number, end) for number in numbers}
-    told: bool | None = None
+    looks, told_waiting, told = 0, False, False
     try:
         while not stopped.wait(CHECK_SECONDS):
+            looks += 1
             if lines.broken is not None:
                 raise lines.broken
-            if told is not True and guard.guarding is not told:
-                told = guard.guarding
-                lines.say(f"guarding {', '.join(urls)}" if told else _waiting(lock))
+            if guard.guarding and not told:
+                told = True
+                lines.say(f"guarding {', '.join(urls)}")
+            elif not guard.guarding and not told_waiting and looks >= PATIENT_LOOKS:
+                told_waiting = True
+                lines.say(_waiting(lock))
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

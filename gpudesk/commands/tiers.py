@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from gpudesk.sources.model_metadata import FoundModel, ModelMetadataSource
 
 SCHEMA_VERSION = 1
+_COMMON = frozenset(label for label, _, _ in TIERS)
 
 CONTEXTS_MOST = 12
 """Models for which the longest context is looked for, when they are named: each tier needs its own search."""
 
 _TIER_COLUMNS = (Column("tier"), Column("card", rank=2), Column("7B Q4", right=True), Column("article value", rank=1))
+_CARD_COLUMNS = (Column("card"), Column("memory", right=True, rank=1), Column("7B Q4", right=True))
 _MODEL_COLUMNS = (
     Column("tier"), Column("verdict"), Column("takes", right=True), Column("longest context", right=True, rank=1),
 )  # fmt: skip
@@ -57,7 +59,8 @@ def run(request: FitRequest, means: Means, out: TextIO) -> int:
     finally:
         if workstation is not None:
             workstation.close()
-    rows = [tier_of(name) for name in request.cards] or TIERS
+    asked: list[str | int] = [*request.cards, *request.memory]
+    rows = tuple({row[0]: row for row in [tier_of(card) for card in asked]}.values()) or TIERS
     profile = profile_of(request.version, os.environ)
     result = tiers(
         [_wanted(request, number, each, profile) for number, each in enumerate(found)],
@@ -102,11 +105,7 @@ def _wanted(request: FitRequest, number: int, found: FoundModel, profile: Engine
 
 def tiers_lines(result: Sequence[Tier], notes: Sequence[str] = (), *, width: int = 100) -> list[str]:
     """Write the table of cards, then one table per model where the longest context is known, else one for all."""
-    rows = [
-        (tier.label, tier.cards[0].name if tier.cards else UNKNOWN, str(tier.small_models), tier.article or "")
-        for tier in result
-    ]
-    lines = table(_TIER_COLUMNS, rows, width)
+    lines = _cards(result, width)
     lines.append("")
     lines.append(
         f"7B Q4: how many by the rule of thumb, {SMALL_MODEL_GB} GB times 1.18 each; a published table is lower"
@@ -128,6 +127,21 @@ def tiers_lines(result: Sequence[Tier], notes: Sequence[str] = (), *, width: int
     return [*lines, *(["", *notes] if notes else [])]
 
 
+def _cards(result: Sequence[Tier], width: int) -> list[str]:
+    """Write the table of sizes with a card that stands for each; cards that were asked for stand for themselves."""
+    if all(tier.label not in _COMMON for tier in result):
+        own = [
+            (tier.label, gibibytes(sum(card.memory_total_bytes for card in tier.cards)), str(tier.small_models))
+            for tier in result
+        ]
+        return table(_CARD_COLUMNS, own, width)
+    rows = [
+        (tier.label, tier.cards[0].name if tier.cards else UNKNOWN, str(tier.small_models), tier.article or "")
+        for tier in result
+    ]  # fmt: skip
+    return table(_TIER_COLUMNS, rows, width)
+
+
 def _model_row(tier: Tier, model: TierModel) -> tuple[str, ...]:
     longest = str(model.longest_context) if model.longest_context is not None else ""
     return (tier.label, model.verdict.value, gibibytes(model.total_bytes), longest)
@@ -135,13 +149,12 @@ def _model_row(tier: Tier, model: TierModel) -> tuple[str, ...]:
 
 def tiers_document(result: Sequence[Tier], notes: Sequence[str] = ()) -> dict[str, Value]:
     """Build the JSON document."""
-    nominal = {label: gigabytes for label, _, gigabytes in TIERS}
     return {
         "schema_version": SCHEMA_VERSION,
         "tiers": [
             {
                 "label": tier.label,
-                "nominal_gigabytes": nominal.get(tier.label),
+                "nominal_gigabytes": tier.gigabytes,
                 "cards": [{"name": card.name, "memory_total_bytes": card.memory_total_bytes} for card in tier.cards],
                 "small_models": tier.small_models,
                 "article_value": tier.article,

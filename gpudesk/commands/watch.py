@@ -34,6 +34,7 @@ def run(workstation: Workstation, out: TextIO, *, as_json: bool) -> int:
         BrokenPipeError: whoever read the output left.
         KeyboardInterrupt: ctrl+c.
     """
+    from gpudesk.learn_later import learn_later
     from gpudesk.watch.poller import Poller
 
     poller = Poller(workstation.sources, workstation.clock)
@@ -41,6 +42,8 @@ def run(workstation: Workstation, out: TextIO, *, as_json: bool) -> int:
     before = _on_terminate(stopped)
     start.resume_collector_soon()
     poller.start()
+    # A simulated desk teaches nothing about the cards of this computer.
+    stop_learning = learn_later(poller) if not workstation.demo else None
     try:
         _wait_for_first(poller, workstation, stopped)
         found = found_in(poller.desk, workstation.settings)
@@ -50,6 +53,8 @@ def run(workstation: Workstation, out: TextIO, *, as_json: bool) -> int:
             out.write(workstation.banner + "\n")
         _print_until(poller, workstation, out, stopped, as_json=as_json)
     finally:
+        if stop_learning is not None:
+            stop_learning()
         poller.stop()
         if before is not None:
             signal.signal(signal.SIGTERM, before)

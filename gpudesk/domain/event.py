@@ -43,6 +43,9 @@ class EventKind(StrEnum):
     ALARM = "alarm"
     """Something that goes on and wants attention: thrash, a stuck load, a hot card, little free memory."""
 
+    ACTED = "acted"
+    """gpudesk carried something out, or tried to; only the screen that did it has this."""
+
 
 class Severity(StrEnum):
     """How loud."""

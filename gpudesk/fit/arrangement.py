@@ -15,6 +15,7 @@ from gpudesk.fit.calibration import Calibration
 from gpudesk.fit.estimate import estimate
 from gpudesk.fit.filling import RANK, Arranged, State, margin_of
 from gpudesk.fit.placement import NOTHING
+from gpudesk.fit.projector import HEADROOM_BYTES
 from gpudesk.fit.values import CardBudget, EngineProfile, Estimate, FreeEntry, LoadOptions, Verdict, Wanted
 from gpudesk.records import dataclass, replace
 
@@ -182,9 +183,19 @@ class Arranger:
         order = sorted(range(len(self._cards)), key=lambda position: (-state.room[position], position))
         for position in order:
             alone = self.alone(one, position)
-            if alone.parts.total_bytes <= state.room[position]:
+            room = state.room[position]
+            if alone.parts.total_bytes <= room:
+                if alone.parts.projector_bytes and room < alone.parts.projector_bytes + HEADROOM_BYTES:
+                    alone = self._cramped(one, position, room)
                 return self.at(alone, position)
         return None
+
+    def _cramped(self, one: Wanted, position: int, room: int) -> Estimate:
+        """Estimate a model on one card that has room for it, but maybe not enough for the engine to put all there."""
+        card = replace(self._cards[position], available_bytes=room)
+        options = replace(one.options, layers_on_gpu=self.alone(one, position).layers_total)
+        everything = one if one.options.layers_on_gpu is not None else replace(one, options=options)
+        return estimate(everything, self._profile, (card,), calibration=self._calibration)
 
     def split_whole(self, one: Wanted, state: State) -> Estimate | None:
         """Put a model on all cards, every layer of it; None when that does not go.

@@ -11,6 +11,8 @@ from gpudesk.units import MEBIBYTE
 
 WEIGHTS_SHARE = 0.001
 COMPUTE_LOW, COMPUTE_HIGH = 0.15, 0.20
+COMPUTE_HIGH_REORDERED = 0.30
+"""Where a backend computes a graph in an order of its own, which is followed only in the main."""
 COMPUTE_FLOOR_BYTES = 24 * MEBIBYTE
 UNKNOWN_SHARE = 0.06
 """Of weights and cache of an unknown architecture: tensors that stay on the host, layers without a cache."""
@@ -36,6 +38,8 @@ class Uncertainty:
     known: bool = True
     """The architecture is one whose graph is known."""
     exact_weights: bool = True
+    reordered: bool = False
+    """The backend orders the graph anew."""
 
 
 def band(total_bytes: int, doubt: Uncertainty) -> tuple[int, int]:
@@ -45,7 +49,7 @@ def band(total_bytes: int, doubt: Uncertainty) -> tuple[int, int]:
     high = doubt.weights_bytes * WEIGHTS_SHARE + doubt.overhead_high_bytes + doubt.extra_high_bytes
     high += doubt.projector_high_bytes
     low += max(floor, doubt.compute_bytes * COMPUTE_LOW)
-    high += max(floor, doubt.compute_bytes * COMPUTE_HIGH)
+    high += max(floor, doubt.compute_bytes * (COMPUTE_HIGH_REORDERED if doubt.reordered else COMPUTE_HIGH))
     if not doubt.known:
         fixed = (doubt.weights_bytes + doubt.kv_cache_bytes) * UNKNOWN_SHARE
         low += fixed + doubt.compute_bytes * (1 - COMPUTE_LOW)

@@ -38,6 +38,9 @@ FIRST_BUILD_WITH_FEW_OUTPUTS = 9538
 OLLAMA_WITH_FEW_OUTPUTS = (0, 31, 0)
 """0.30 was built when llama.cpp changed; the larger buffer is assumed there."""
 LOADS_REMEMBERED = 2048
+REORDERING = frozenset(["vulkan", "metal"])
+"""Backends with an order of their own (`graph_optimize` of ggml/src/ggml-vulkan and ggml-metal)."""
+PROJECTOR_ON_HOST = "the part that sees runs on the CPU: Ollama does not put it on so full a card"
 MATRICES_OF_A_LAYER = 3
 """The largest matrix of a layer is about a third of it: gate, up or down projection."""
 
@@ -114,13 +117,32 @@ def estimate(
     compute = _compute(prepared, load, profile)
     overheads = tuple(overhead(profile, card) for card in cards)
     burden = _burden(prepared, load, profile, cache, compute, tuple(each[1] for each in overheads))
-    placement = _placed(burden, load, profile, cards, prepared.projector_bytes)
+    held = prepared.projector_bytes
+    placement = _placed(burden, load, profile, cards, held)
+    if held and _leaves_projector(placement, held, load, profile, cards):
+        seeing = burden.first_card.projector_bytes
+        alone = replace(burden.first_card, projector_bytes=0)
+        burden, held = replace(burden, first_card=alone, host_bytes=burden.host_bytes + seeing), 0
+        load = replace(load, notes=(*load.notes, PROJECTOR_ON_HOST))
+        placement = _placed(burden, load, profile, cards, held)
     if len(cards) > 1 and placement.complete and sum(count > 0 for count in placement.layers_by_card) > 1:
         # Only a model that lies whole on several cards runs as a pipeline.
         several = compute + _pipeline(prepared, cache, load, profile)
-        placement = _placed(replace(burden, compute_bytes=several), load, profile, cards, prepared.projector_bytes)
+        placement = _placed(replace(burden, compute_bytes=several), load, profile, cards, held)
     made = _estimate(wanted, prepared, load, profile, placement, overheads)
     return made if calibration is None else calibration.corrected(made, wanted, profile, cards)
+
+
+def _leaves_projector(
+    placement: Placement, held: int, load: Load, profile: EngineProfile, cards: Sequence[CardBudget]
+) -> bool:
+    """Tell whether the projector does not go on the cards on which the model goes."""
+    if profile.kind != "ollama" or profile.era is not Era.LLAMA_SERVER or load.options.layers_on_gpu == 0:
+        return False
+    pairs = [*zip(cards, placement.by_card, strict=True)]
+    used = [card for card, parts in pairs if parts.total_bytes] or [card for card, _ in pairs]
+    free = [card.available_bytes + card.reserve_bytes for card in used]
+    return projector.stays_on_host(held, free, load.options.layers_on_gpu, placement.layers_total)
 
 
 def _placed(
@@ -359,6 +381,7 @@ def _estimate(
             cards=len(used),
             known=prepared.rules.known,
             exact_weights=prepared.weights.known,
+            reordered=profile.backend in REORDERING,
         ),
     )
     notes = (*load.notes, *prepared.rules.notes, *metadata.notes)

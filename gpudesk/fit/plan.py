@@ -9,6 +9,7 @@ from gpudesk.fit.calibration import Calibration
 from gpudesk.fit.filling import Arranged
 from gpudesk.fit.longest_context import longest_context, needs_more_than_there_is
 from gpudesk.fit.planner import Planner
+from gpudesk.fit.server_scheduler import is_same
 from gpudesk.fit.values import (
     CardBudget,
     EngineProfile,
@@ -20,6 +21,7 @@ from gpudesk.fit.values import (
     Verdict,
     Wanted,
 )
+from gpudesk.text import enumerated
 from gpudesk.units import gibibytes
 
 
@@ -80,9 +82,10 @@ def _notes(wanted: Sequence[Wanted], arranged: Arranged, server: ServerForecast,
     if fits and server.spills:
         notes.append("it would fit, but the engine will leave layers on the CPU, because it keeps a margin")
     if planner.own:
-        names = [resident.name for resident in planner.own]
-        verb, them = ("holds", "it") if len(names) == 1 else ("hold", "them")
-        notes.append(f"what {' and '.join(names)} {verb} now counts as free: the plan contains {them}")
+        # In the order of the plan: engines list what is loaded in any order.
+        names = [resident.name for one in wanted for resident in planner.own if is_same(resident, one)]
+        verb, them = ("holds", "it") if len(planner.own) == 1 else ("hold", "them")
+        notes.append(f"what {enumerated(names)} {verb} now counts as free: the plan contains {them}")
     return tuple(dict.fromkeys(notes))
 
 

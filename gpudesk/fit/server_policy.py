@@ -16,6 +16,7 @@ from gpudesk.fit.server_rules import served
 from gpudesk.fit.server_scheduler import BurdenOf, Step, is_same, max_loaded
 from gpudesk.fit.values import CardBudget, EngineProfile, Resident, ServerForecast, Wanted
 from gpudesk.records import replace
+from gpudesk.text import enumerated
 from gpudesk.units import gibibytes
 
 
@@ -110,7 +111,7 @@ def _notes(wanted: Sequence[Wanted], steps: Sequence[Step], sequence: LoadSequen
         if settings := _server_settings(one, step, profile):
             notes.append(f"{one.name}: the plan counts on an Ollama that was started with {settings}")
         if step.reloads:
-            notes.append(f"{one.name} is loaded with another context and is started again")
+            notes.append(f"{one.name} reloads: it is there with another context")
         if step.evicted:
             names = ", ".join(resident.name for resident in step.evicted)
             rule = _why(step, profile, len(cards))
@@ -145,7 +146,7 @@ def _unsure(step: Step) -> list[str]:
             which = " or ".join(other.name for other in others)
             notes.append(
                 f"it may be {which} instead of {gone.name}: the shortest keep-alive goes first, and how long that of "
-                f"{' and '.join(doubtful)} was set for is not known"
+                f"{enumerated(doubtful)} was set for is not known"
             )
     return notes
 

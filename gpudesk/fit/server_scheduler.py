@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from gpudesk.domain.engine import Era
 from gpudesk.fit.placement import Burden, card_groups, margin_bytes, place
+from gpudesk.fit.projector import stays_on_host, weights_bytes
 from gpudesk.fit.server_estimate import MINIMUM_BYTES, EstimateOptions, estimate_layers
 from gpudesk.fit.server_rules import (
     SINGLE_SLOT_DEFAULT,
@@ -27,7 +28,6 @@ from gpudesk.fit.server_rules import (
 )
 from gpudesk.fit.values import CardBudget, EngineProfile, Resident, Wanted
 from gpudesk.records import dataclass, replace
-from gpudesk.units import GIBIBYTE
 
 MODELS_PER_CARD = 3
 """Default of OLLAMA_MAX_LOADED_MODELS (sched.go:86)."""
@@ -251,13 +251,12 @@ class _Choice:
         """Put the layers where llama-server puts them when it is started on the chosen cards."""
         cards, margin = self.cards, margin_bytes(self._profile)
         burden = burden_of(self._wanted, self.ask)
-        projector = burden.first_card.projector_bytes
-        if projector and any(free[card] < projector + GIBIBYTE for card in cards):
-            # It stays in host memory (llama_server.go:670).
-            burden = replace(burden, first_card=replace(burden.first_card, projector_bytes=0))
-            projector = 0
         layers = self._wanted.options.layers_on_gpu
-        margin = margin + projector if layers is None else 0
+        held = weights_bytes(self._wanted.metadata) if burden.first_card.projector_bytes else 0
+        if held and stays_on_host(held, [free[card] for card in cards], layers, burden.layers_total):
+            burden = replace(burden, first_card=replace(burden.first_card, projector_bytes=0))
+            held = 0
+        margin = margin + held if layers is None else 0
         if layers is None and len(cards) == 1 and self._fits_whole(burden, cards[0], free, margin):
             return
         budgets = [replace(card, available_bytes=room) for card, room in zip(self._all, free, strict=True)]

@@ -16,6 +16,7 @@ from gpudesk.fit.roles import Candidate, Suitability, billions, context_for, sui
 from gpudesk.fit.server_rules import file_bytes
 from gpudesk.fit.values import CardBudget, EngineProfile, Resident, Verdict, Wanted
 from gpudesk.records import dataclass, replace
+from gpudesk.text import enumerated
 
 SHORTLIST = 11
 """Models per role that are looked at closely."""
@@ -211,7 +212,7 @@ def _evicted(wanted: Sequence[Wanted], planner: Planner) -> tuple[str, ...]:
 
 
 def _reasons(by_name: dict[str, list[str]], arranged: Arranged, evicted: Sequence[str]) -> tuple[str, ...]:
-    reasons = [f"{name} does {' and '.join(roles)}" for name, roles in by_name.items() if len(roles) > 1]
+    reasons = [f"{name} does {enumerated(roles)}" for name, roles in by_name.items() if len(roles) > 1]
     if arranged.verdict is Verdict.FITS:
         reasons.append("all together with room to spare")
     elif arranged.verdict is Verdict.TIGHT:

@@ -61,6 +61,8 @@ class OllamaClient:
         self._local = is_local(address.url)
         self._lock = threading.Lock()
         self._pool: httpcore.ConnectionPool | None = None
+        self._asking: dict[httpcore.ConnectionPool, int] = {}
+        """How many requests each pool carries now."""
         self._backend: DeadlineBackend | None = None
         self._proxied = False
         split = urlsplit(address.url)
@@ -97,10 +99,12 @@ class OllamaClient:
         return self._ask(b"POST", path, body, timeout_seconds, max_body_bytes)
 
     def close(self) -> None:
-        """Let go of the connections; a later request connects again."""
+        """Let go of the connections, of those in use when they no longer are; a later request connects again."""
         with self._lock:
             pool, self._pool = self._pool, None
-        if pool is not None:
+            # A pool forgets a connection that is just being made when it is closed, and nobody would close that.
+            in_use = pool is not None and pool in self._asking
+        if pool is not None and not in_use:
             pool.close()
 
     def _ask(
@@ -108,10 +112,27 @@ class OllamaClient:
     ) -> Answer:
         seconds = self.timeout_seconds if timeout_seconds is None else timeout_seconds
         pool, backend = self._connected()
-        request = self._request(method, path, body, seconds)
-        backend.deadline.start(seconds)
-        response = self._send(pool, backend, request, seconds)
-        return self._read(response, path, seconds, self.max_body_bytes if max_body_bytes is None else max_body_bytes)
+        with self._lock:
+            self._asking[pool] = self._asking.get(pool, 0) + 1
+        try:
+            request = self._request(method, path, body, seconds)
+            backend.deadline.start(seconds)
+            response = self._send(pool, backend, request, seconds)
+            limit = self.max_body_bytes if max_body_bytes is None else max_body_bytes
+            return self._read(response, path, seconds, limit)
+        finally:
+            self._asked(pool)
+
+    def _asked(self, pool: httpcore.ConnectionPool) -> None:
+        """Count a request as ended, and close its pool when it was the last of one that nobody needs any more."""
+        with self._lock:
+            self._asking[pool] -= 1
+            if self._asking[pool]:
+                return
+            del self._asking[pool]
+            left = self._pool is not pool
+        if left:
+            pool.close()
 
     def _request(self, method: bytes, path: str, body: bytes | None, seconds: float) -> httpcore.Request:
         """Build a request; the client must have been connected, which makes the headers."""

@@ -8,37 +8,35 @@ import signal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from textual.app import App
 from textual.message import Message
 
 from gpudesk.errors import ExitCode
 from gpudesk.keymap import BINDINGS, Scope, check_keymap
+from gpudesk.ui.acting_app import ActingApp
 from gpudesk.ui.bindings import bindings_for
-from gpudesk.ui.marks import assign_marks
+from gpudesk.ui.moment import Moments
 from gpudesk.ui.palette import Palette
-from gpudesk.ui.scene import Scene
 from gpudesk.ui.screens.base import SceneScreen
 from gpudesk.ui.screens.desk import DeskScreen
 from gpudesk.ui.themes import DARK_NAME, LIGHT_NAME, own_themes
-from gpudesk.watch.history import Span as HistorySpan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from textual import events
-    from textual.app import SystemCommand
+    from textual.app import App, SystemCommand
     from textual.driver import Driver
     from textual.screen import Screen
     from textual.theme import Theme
 
     from gpudesk.config import Settings
     from gpudesk.domain.problem import Problem
+    from gpudesk.ui.acting_app import ActingMaker
+    from gpudesk.ui.scene import Scene
     from gpudesk.watch.feed import DeskFeed
-    from gpudesk.watch.planning import PlanDoor, Planning
+    from gpudesk.watch.planning import Planning
 
 TICK_SECONDS = 1.0
-UNFOCUSED_SLACK = 3.0
-"""Samples may come this much later before they count as stale while the terminal has no focus (the poller's factor)."""
 
 
 class DeskMoved(Message):
@@ -49,7 +47,7 @@ class DeskMoved(Message):
         return isinstance(message, DeskMoved)
 
 
-class GpudeskApp(App[int], inherit_bindings=False):
+class GpudeskApp(ActingApp, inherit_bindings=False):
     """The desk on a terminal."""
 
     TITLE = "gpudesk"
@@ -67,7 +65,7 @@ class GpudeskApp(App[int], inherit_bindings=False):
         banner: str | None = None,
         problems: Sequence[Problem] = (),
         planning: Callable[[], Planning] | None = None,
-        door: PlanDoor | None = None,
+        acting: ActingMaker | None = None,
     ) -> None:
         """Make the application; nothing is read or drawn yet.
 
@@ -77,25 +75,27 @@ class GpudeskApp(App[int], inherit_bindings=False):
             banner: a line that stays under the title, for the demo.
             problems: what is wrong outside the watch (a broken configuration), shown among the others.
             planning: makes who reads headers and plans, when that is first asked for; None leaves the planner out.
-            door: who carries plans out; None shows them as text.
+            acting: makes what actions are carried out with, once the first paint is done; takes who is to be told
+                what is done without a key. None leaves acting out.
         """
-        super().__init__(driver_class=_driver_class(), ansi_color=True if settings.ansi_colors else None)
+        super().__init__(acting, driver_class=_driver_class(), ansi_color=True if settings.ansi_colors else None)
         self._feed = feed
         self._settings = settings
         self._banner = banner
-        self._own_problems = tuple(problems)
         self._planning = planning
         self._planner: Planning | None = None
-        self._door = door
-        self._marks: dict[str, int] = {}
-        self._span = HistorySpan.MINUTE
-        self._focused_terminal = True
+        self._keymap_in_use = {} if check_keymap(settings.keymap) else dict(settings.keymap)
         self._palette: Palette | None = None
         self._palette_look: tuple[str, bool] | None = None
-        self._colored = os.environ.get("NO_COLOR") is None
+        self._moments = Moments(
+            feed,
+            problems=problems,
+            reserve_bytes=settings.reserve_bytes,
+            colored=os.environ.get("NO_COLOR") is None,
+            pin_key=self.key_of("pin"),
+        )
         if settings.reduced_motion:
             self.animation_level = "none"
-        self._keymap_in_use = {} if check_keymap(settings.keymap) else dict(settings.keymap)
         for theme in own_themes():
             self.register_theme(theme)
         wanted = settings.theme if settings.theme in self.available_themes else DARK_NAME
@@ -107,7 +107,7 @@ class GpudeskApp(App[int], inherit_bindings=False):
 
     def get_default_screen(self) -> Screen[Any]:
         """Return the desk."""
-        desk = DeskScreen(banner=self._banner, keymap=self._keymap_in_use)
+        desk = DeskScreen(banner=self._banner, keymap=self._keymap_in_use, read_only=self._settings.read_only)
         desk.show(self.scene(), self.palette)
         return desk
 
@@ -120,6 +120,7 @@ class GpudeskApp(App[int], inherit_bindings=False):
         self._handle_signals()
         self.set_interval(TICK_SECONDS, self.show_desk)
         self._feed.subscribe(self._on_news)
+        self.open_acting_soon()
 
     def _on_news(self) -> None:
         """Called by a watching thread."""
@@ -133,6 +134,7 @@ class GpudeskApp(App[int], inherit_bindings=False):
     def show_desk(self) -> None:
         """Make a scene of the newest desk and draw it."""
         scene, palette = self.scene(), self.palette
+        self.toast_news(self._feed.desk)
         with self.batch_update():
             for screen in self.screen_stack:
                 if isinstance(screen, SceneScreen):
@@ -140,23 +142,7 @@ class GpudeskApp(App[int], inherit_bindings=False):
 
     def scene(self) -> Scene:
         """Return the present moment."""
-        desk = self._feed.desk
-        if self._own_problems:
-            from dataclasses import replace
-
-            desk = replace(desk, problems=(*self._own_problems, *desk.problems))
-        largest_first = sorted(desk.models, key=lambda model: model.memory_bytes or 0, reverse=True)
-        self._marks = assign_marks(self._marks, (model.key for model in largest_first))
-        return Scene(
-            desk=desk,
-            now=self._feed.clock.now(),
-            history=self._feed.history,
-            marks=self._marks,
-            reserve_bytes=self._settings.reserve_bytes,
-            span=self._span,
-            colored=self._colored,
-            slack=1.0 if self._focused_terminal else UNFOCUSED_SLACK,
-        )
+        return self._moments.scene()
 
     @property
     def palette(self) -> Palette:
@@ -179,13 +165,13 @@ class GpudeskApp(App[int], inherit_bindings=False):
 
     def on_app_focus(self, _event: events.AppFocus) -> None:
         """Read at the full rate again, and now."""
-        self._focused_terminal = True
+        self._moments.focused = True
         self._feed.set_focused(True)
         self.show_desk()
 
     def on_app_blur(self, _event: events.AppBlur) -> None:
         """Nobody looks: read less often."""
-        self._focused_terminal = False
+        self._moments.focused = False
         self._feed.set_focused(False)
 
     def _handle_signals(self) -> None:
@@ -204,6 +190,11 @@ class GpudeskApp(App[int], inherit_bindings=False):
     # --- actions ------------------------------------------------------------------------------------------------
 
     def action_leave(self, code: int) -> None:
+        """End with an exit code; asks first while an action runs, unless that is an interrupt or a signal."""
+        if code or not self.leave_when_done(code):
+            self.end(code)
+
+    def end(self, code: int) -> None:
         """End with an exit code."""
         self._feed.stop()
         self.exit(code, return_code=code)
@@ -230,7 +221,8 @@ class GpudeskApp(App[int], inherit_bindings=False):
             return
         if self._planner is None:
             self._planner = self._planning()
-        planner = PlannerScreen(self._planner, banner=self._banner, keymap=self._keymap_in_use, door=self._door)
+        door = self.hand_over if self._acting_maker is not None and not self._settings.read_only else None
+        planner = PlannerScreen(self._planner, banner=self._banner, keymap=self._keymap_in_use, door=door)
         planner.show(self.scene(), self.palette)
         self.push_screen(planner)
 
@@ -259,7 +251,7 @@ class GpudeskApp(App[int], inherit_bindings=False):
 
     def action_graph_span(self) -> None:
         """Switch the graphs between a minute and ten."""
-        self._span = HistorySpan.TEN_MINUTES if self._span is HistorySpan.MINUTE else HistorySpan.MINUTE
+        self._moments.next_span()
         self.show_desk()
 
     def action_refresh_now(self) -> None:

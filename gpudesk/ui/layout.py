@@ -62,6 +62,8 @@ class Contents:
     banner: bool = False
     filtering: bool = False
     """A line for the filter is needed."""
+    action: int = 0
+    """Lines for the running action, or how the last one ended."""
 
 
 def body_width(width: int, frame: Frame) -> int:
@@ -77,7 +79,7 @@ def is_wide(width: int, height: int) -> bool:
 def plan_desk(width: int, height: int, contents: Contents) -> dict[str, Place]:
     """Divide the screen. Panels that are not in the result are not shown.
 
-    From the top: title, banner, cards, loaded models, lower lists, filter line, footer.
+    From the top: title, banner, cards, loaded models, lower lists, filter line, running action, footer.
     """
     if width < SMALLEST_WIDTH or height < SMALLEST_HEIGHT:
         return {"small": Place(0, 0, width, height)}
@@ -87,6 +89,10 @@ def plan_desk(width: int, height: int, contents: Contents) -> dict[str, Place]:
     if contents.banner:
         places["banner"] = Place(0, top, width, 1)
         top += 1
+    if contents.action:
+        lines = min(contents.action, max(1, height // 4))
+        bottom -= lines
+        places["action"] = Place(0, bottom, width, lines)
     if contents.filtering:
         bottom -= 1
         places["filter"] = Place(0, bottom, width, 1)

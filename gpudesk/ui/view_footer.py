@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gpudesk.keymap import BINDINGS, KeyAction, Scope, display_key, keys_of
+from gpudesk.keymap import ACTING, BINDINGS, KeyAction, Scope, display_key, keys_of
 from gpudesk.ui.cells import Line, Span, fit_line, line_width
 
 
@@ -18,6 +18,7 @@ def footer_actions(scopes: Sequence[Scope], first: Sequence[Scope] = ()) -> list
     shown = [action for action in BINDINGS if action.in_footer and action.scope in scopes]
     return sorted(shown, key=lambda action: (
         first.index(action.scope) if action.scope in first else len(first), action.scope is Scope.EVERYWHERE,
+        action.group != ACTING,
     ))  # fmt: skip
 
 
@@ -36,10 +37,22 @@ def footer_line(
     extra: Line = (),
     *,
     first: Sequence[Scope] = (),
+    acting: bool = True,
 ) -> Line:
-    """Return as many keys as fit, `help` and `quit` before all others; `extra` stands at the right."""
+    """Return as many keys as fit, `help` and `quit` before all others.
+
+    Args:
+        scopes: where we are.
+        keymap: the user's keys.
+        width: cells of the line.
+        extra: stands at the right.
+        first: scopes whose actions come before all others.
+        acting: the keys that change something work.
+    """
     entries: list[tuple[KeyAction, Line]] = []
     for action in footer_actions(scopes, first):
+        if action.group == ACTING and not acting:
+            continue
         keys = keys_of(action, keymap)
         run = f"run_binding('{action.id}')"
         entries.append((action, (

@@ -190,6 +190,7 @@ EVENT_WORDS: dict[EventKind, tuple[str, str]] = {
     EventKind.PIN_LOST: ("!", "pin lost"),
     EventKind.PIN_BACK: ("✓", "pin back"),
     EventKind.ALARM: ("!", "alarm"),
+    EventKind.ACTED: ("▸", "gpudesk"),
 }
 """Glyph and word of each kind, so that no meaning hangs on color."""
 

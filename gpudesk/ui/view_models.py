@@ -175,7 +175,7 @@ LOADED: Table[LoadedModel] = Table(
                help="100 % GPU, or the share that spilled to the CPU and makes it slow"),
         Column("keep_alive", "STAYS", 9, keep_alive_cell, order=_keep_alive_order,
                help="The engine's keep-alive: time left, forever, or stopping"),
-        Column("pin", "PIN", 6, pin_cell, rank=8, order=lambda model, _: model.pin.value,
+        Column("pin", "PIN", 6, pin_cell, rank=1, order=lambda model, _: model.pin.value,
                help="gpudesk's wish that it stays: held or lost"),
     ),
 )  # fmt: skip

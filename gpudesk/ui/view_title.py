@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gpudesk.domain.pin import Pin
 from gpudesk.ui.cells import Line, Span, line_width, spread
 from gpudesk.ui.staleness import stale_seconds
 from gpudesk.ui.view_models import host_of
@@ -30,7 +31,15 @@ def engine_line(engine: Engine, scene: Scene, *, several: bool) -> Line:
     return (Span("● ", "good"), Span(f"{name} {engine.version or ''}".rstrip(), "text"), Span(" up", "dim"))
 
 
-def title_line(scene: Scene, width: int) -> Line:
+def alarms_line(scene: Scene) -> Line:
+    """Return how many alarms and lost pins there are; a click shows the problems, which say what to do."""
+    lost = sum(state.pin is Pin.LOST for state in scene.desk.pins)
+    counts = ((len(scene.desk.alarms), "alarm"), (lost, "lost pin"))
+    words = [f"{count} {word}{'' if count == 1 else 's'}" for count, word in counts if count]
+    return (Span(f"! {', '.join(words)}", "warn", "screen.tab('problems')"), Span("  ")) if words else ()
+
+
+def title_line(scene: Scene, width: int, *, read_only: bool = False) -> Line:
     """Return the title line; what is least needed goes first where it is narrow."""
     engines: list[Span] = []
     several = sum(engine.local for engine in scene.desk.engines) > 1
@@ -40,7 +49,9 @@ def title_line(scene: Scene, width: int) -> Line:
         engines = [Span("◌ looking for engines", "dim")]
     left = (Span(" gpudesk ", "brand"), Span(" "), *engines)
     clock = Span(f"{scene.now.astimezone():%H:%M:%S} ", "strong")
-    extras: list[Line] = []
+    extras: list[Line] = [line for line in (alarms_line(scene),) if line]
+    if read_only:
+        extras.append((Span("read-only", "accent"), Span("  ")))
     host = scene.desk.host
     if host is not None and host.memory_total_bytes and host.memory_available_bytes is not None:
         used = host.memory_total_bytes - host.memory_available_bytes

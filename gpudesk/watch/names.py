@@ -5,6 +5,7 @@ from __future__ import annotations
 CARDS = "nvml"
 PROCESSES = "processes"
 HOST = "host"
+PINS = "pins"
 
 _ENGINE = "ollama "
 _CATALOG = "ollama-catalog "

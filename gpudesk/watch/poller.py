@@ -18,7 +18,7 @@ from gpudesk.records import dataclass
 from gpudesk.watch import cadence
 from gpudesk.watch.history import History
 from gpudesk.watch.look import look
-from gpudesk.watch.names import CARDS, PROCESSES, engine_url, is_catalog, is_details
+from gpudesk.watch.names import CARDS, PINS, PROCESSES, engine_url, is_catalog, is_details
 from gpudesk.watch.once import sample_once
 from gpudesk.watch.store import initial, reduce
 from gpudesk.watch.wakes import NOBODY, wakes
@@ -36,6 +36,8 @@ __all__ = ["Poller", "sample_once"]
 
 COALESCE_SECONDS = 0.1
 """Listeners are called at most this often."""
+PINS_DELAY_SECONDS = 1.0
+"""Pins mean nothing before the models are known, and reading them loads what the first paint does not need."""
 FOLLOWER_DELAY_SECONDS = 0.3
 """How long sources that follow others (processes, details) wait at the start for somebody to wake them."""
 
@@ -318,6 +320,8 @@ class Poller:
 
 def _delay(name: str) -> float:
     """Return how long after the start a source is read first."""
+    if name == PINS:
+        return PINS_DELAY_SECONDS
     return FOLLOWER_DELAY_SECONDS if name == PROCESSES or is_details(name) else 0.0
 
 

@@ -98,3 +98,20 @@ def test_one_card_is_a_tier_of_its_own() -> None:
 def test_a_card_nobody_knows_is_said() -> None:
     with pytest.raises(UsageError, match="RTX 9999"):
         shown(replace(asked(), cards=("RTX 9999",)), NamedModels(listed=False))
+
+
+def test_a_card_by_its_memory_is_a_tier_too() -> None:
+    request = replace(asked(AskedModel("qwen3:14b"), as_json=True), memory=(8 << 30, 24 << 30))
+    document = json.loads(shown(request, NamedModels("qwen3:14b")))
+    assert [tier["label"] for tier in document["tiers"]] == ["a card of 8.0 GiB", "a card of 24.0 GiB"]
+    assert [tier["nominal_gigabytes"] for tier in document["tiers"]] == [8, 24]
+    assert [tier["models"][0]["fits"] for tier in document["tiers"]] == [False, True]
+
+
+def test_each_card_is_named_once() -> None:
+    lines = shown(replace(asked(), cards=("RTX 4090", "4090", "RTX 3060")), NamedModels(listed=False)).splitlines()
+    assert lines[0].split() == ["card", "memory", "7B", "Q4"]
+    assert [line.split()[:3] for line in lines[1:4]] == [
+        ["GeForce", "RTX", "4090"], ["GeForce", "RTX", "3060"], [],
+    ]  # fmt: skip
+    assert "\n".join(lines).count("RTX 4090") == 1

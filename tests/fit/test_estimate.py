@@ -139,3 +139,43 @@ def _seconds(wanted: Wanted) -> float:
     for _ in range(10):
         estimate(wanted, EngineProfile(), (CARD,))
     return (time.perf_counter() - started) / 10
+
+
+SEEING = replace(
+    QWEN3, projector_bytes=800 * MEBIBYTE, vision_image_size=896, vision_patch_size=14, vision_embedding_length=1152,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("profile", "free", "layers", "on_card"),
+    [
+        (EngineProfile(), 23 * GIBIBYTE, None, True),
+        (EngineProfile(), 4 * GIBIBYTE, None, True),
+        (EngineProfile(), 800 * MEBIBYTE + GIBIBYTE - 1, None, False),
+        (EngineProfile(), 23 * GIBIBYTE, 37, True),
+        (EngineProfile(), 23 * GIBIBYTE, 36, False),
+        (EngineProfile(kind="llama-server"), 23 * GIBIBYTE, 36, True),
+        (EngineProfile(era=Era.LAYOUT), 23 * GIBIBYTE, 36, True),
+    ],
+)
+def test_a_projector_stays_in_host_memory_where_ollama_leaves_it(
+    profile: EngineProfile, free: int, layers: int | None, on_card: bool
+) -> None:
+    card = CardBudget(0, "RTX 4090", 24 * GIBIBYTE, free)
+    wanted = Wanted("seeing", SEEING, LoadOptions(context_length=4096, layers_on_gpu=layers))
+    found = estimate(wanted, profile, (card,))
+    assert bool(found.parts.projector_bytes) is on_card
+    assert any("sees runs on the CPU" in note for note in found.notes) is not on_card
+    blind = replace(wanted, metadata=QWEN3)
+    if not on_card and layers:
+        assert found.parts == estimate(blind, profile, (card,)).parts
+        assert found.host_bytes - estimate(blind, profile, (card,)).host_bytes > 800 * MEBIBYTE
+
+
+def test_the_users_reserve_is_free_to_ollama() -> None:
+    card = CardBudget(0, "RTX 4090", 24 * GIBIBYTE, 2 * GIBIBYTE - 1, reserve_bytes=GIBIBYTE)
+    wanted = Wanted("seeing", replace(SEEING, projector_bytes=GIBIBYTE), LoadOptions(context_length=4096))
+    with_reserve = estimate(wanted, EngineProfile(), (card,))
+    without = estimate(wanted, EngineProfile(), (replace(card, reserve_bytes=0),))
+    assert not any("sees" in note for note in with_reserve.notes)
+    assert any("sees" in note for note in without.notes)

@@ -63,6 +63,21 @@ def test_a_projector_is_its_tensors_and_the_encoders_buffer() -> None:
     assert projector_high(metadata, Era.LLAMA_SERVER) > projector(metadata, Era.LAYOUT)
 
 
+def test_an_encoder_of_any_size_takes_no_more_than_an_image_may_have_tokens() -> None:
+    # mistral-small3.2: its file names images of 1540 pixels, llama.cpp gives it 1024 tokens of four patches at most
+    metadata = replace(
+        report.HEADERS["Qwen3-8B"]().metadata(), projector_bytes=838 * MEBIBYTE,
+        vision_image_size=1540, vision_patch_size=14, vision_embedding_length=1024, vision_head_count=16,
+    )  # fmt: skip
+    usual, high = projector(metadata, Era.LLAMA_SERVER), projector_high(metadata, Era.LLAMA_SERVER)
+    smaller = replace(metadata, vision_image_size=14 * 64)
+    assert usual == projector(smaller, Era.LLAMA_SERVER)
+    assert high - usual == 4 * 4096**2 * 16
+    # Ollama's own engine reserved room for the attention over the whole image, once.
+    assert projector(metadata, Era.LAYOUT) - 838 * MEBIBYTE > 4 * 12100**2 * 16
+    assert projector_high(metadata, Era.LAYOUT) == projector(metadata, Era.LAYOUT)
+
+
 def test_without_a_projector_nothing_is_added() -> None:
     metadata = report.HEADERS["Qwen3-8B"]().metadata()
     assert projector(metadata, Era.LLAMA_SERVER) == projector_high(metadata, Era.LLAMA_SERVER) == 0

@@ -300,7 +300,7 @@ def test_a_model_that_is_there_is_not_loaded_again_unless_its_context_differs() 
     assert same.would_evict == ()
     assert any("loaded already" in note for note in same.notes)
     other = forecast([wanted("qwen3:14b", context_length=16384)], E3, [card(24, free=12)], residents=[there])
-    assert any("started again" in note for note in other.notes)
+    assert any("reloads" in note for note in other.notes)
 
 
 def test_two_wanted_models_push_each_other_out() -> None:

@@ -127,7 +127,7 @@ def write_sparse(model: Header, path: Path, vocabulary: int) -> Path:
         "general.architecture": prefix,
         f"{prefix}.attention.layer_norm_rms_epsilon": 1e-6,
         **model.keys,
-        "tokenizer.ggml.model": "bert" if prefix == "bert" else "gpt2",
+        "tokenizer.ggml.model": "bert" if prefix.endswith("bert") else "gpt2",
         "tokenizer.ggml.pre": "default",
         "tokenizer.ggml.tokens": [f"t{index}" for index in range(vocabulary)],
         "tokenizer.ggml.token_type": Typed(INT32, [1] * vocabulary),

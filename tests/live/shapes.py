@@ -205,6 +205,79 @@ def phi3() -> Header:
     return header
 
 
+def command_r() -> Header:
+    """Attention and feed-forward read the same norm; the output is the embedding."""
+    header = _dense("command-r", 4, tied=True)
+    header.key("logit_scale", 1.0)
+    header.key("attention.layer_norm_epsilon", 1e-5)
+    header.tensors = [tensor for tensor in header.tensors if ".ffn_norm" not in tensor.name]
+    return header
+
+
+def rwkv7() -> Header:
+    """No attention and no convolution: a state per head, and the last token of two mixers."""
+    header = Header("rwkv7", 3, F16)
+    for key, value in {
+        "block_count": 3,
+        "context_length": 4096,
+        "embedding_length": WIDTH,
+        "feed_forward_length": INNER,
+        "attention.head_count": 0,
+        "wkv.head_size": 64,
+        "attention.layer_norm_epsilon": 1e-5,
+        "attention.decay_lora_rank": 32,
+        "attention.iclr_lora_rank": 32,
+        "attention.value_residual_mix_lora_rank": 32,
+        "attention.gate_lora_rank": 64,
+    }.items():
+        header.key(key, value)
+    header.matrix("token_embd", WIDTH, VOCABULARY)
+    header.matrix("output", WIDTH, VOCABULARY)
+    for end in (".weight", ".bias"):
+        header.vector("token_embd_norm", WIDTH, end=end)
+        header.vector("output_norm", WIDTH, end=end)
+    for layer in range(3):
+        for name in ("attn_norm", "attn_norm_2", "time_mix_ln"):
+            header.vector(name, WIDTH, layer=layer)
+            header.vector(name, WIDTH, layer=layer, end=".bias")
+        for name in ("w0", "a0", "v0", "k_k", "k_a", "r_k"):
+            header.vector(f"time_mix_{name}", WIDTH, layer=layer)
+        for name, rank in (("w", 32), ("a", 32), ("v", 32), ("g", 64)):
+            header.vector(f"time_mix_{name}1", WIDTH, rank, layer=layer)
+            header.vector(f"time_mix_{name}2", rank, WIDTH, layer=layer)
+        header.vector("time_mix_lerp_fused", WIDTH, 1, 1, 6, layer=layer)
+        for name in ("key", "value", "receptance", "output"):
+            header.matrix(f"time_mix_{name}", WIDTH, WIDTH, layer=layer)
+        header.vector("channel_mix_lerp_k", WIDTH, 1, 1, layer=layer)
+        header.matrix("channel_mix_key", WIDTH, INNER, layer=layer)
+        header.matrix("channel_mix_value", INNER, WIDTH, layer=layer)
+    return header
+
+
+def nomic_bert() -> Header:
+    """An encoder with a gated feed-forward and turned positions."""
+    header = rebuild.start(
+        "nomic-bert", layers=2, embedding=WIDTH, heads=4, heads_kv=4, head=WIDTH // 4, feed_forward=INNER,
+        vocabulary=VOCABULARY, kind=F16,
+    )  # fmt: skip
+    header.tensors = [tensor for tensor in header.tensors if tensor.name == "token_embd.weight"]
+    for key, value in {"attention.layer_norm_epsilon": 1e-12, "attention.causal": False, "pooling_type": 1}.items():
+        header.key(key, value)
+    header.matrix("token_types", WIDTH, 2)
+    for end in (".weight", ".bias"):
+        header.vector("token_embd_norm", WIDTH, end=end)
+    for layer in range(2):
+        header.matrix("attn_qkv", WIDTH, 3 * WIDTH, layer=layer)
+        header.matrix("attn_output", WIDTH, WIDTH, layer=layer)
+        for name in ("attn_output_norm", "layer_output_norm"):
+            header.vector(name, WIDTH, layer=layer)
+            header.vector(name, WIDTH, layer=layer, end=".bias")
+        header.matrix("ffn_up", WIDTH, INNER, layer=layer)
+        header.matrix("ffn_gate", WIDTH, INNER, layer=layer)
+        header.matrix("ffn_down", INNER, WIDTH, layer=layer)
+    return header
+
+
 def _dense(architecture: str, layers: int, head: int = HEAD, **more: Any) -> Header:
     """Attention and a gated feed-forward in every layer."""
     return rebuild.dense(
@@ -242,9 +315,12 @@ SHAPES: dict[str, Header] = {
     "nemotron_h": nemotron_h(),
     "lfm2 with short convolutions": lfm2(),
     "mamba": mamba(),
+    "rwkv7": rwkv7(),
+    "command-r": command_r(),
 }  # fmt: skip
 """One of each kind of layer, as small as it gets."""
 
 ENCODER = rebuild.bert(
     layers=2, embedding=WIDTH, heads=4, width=INNER, vocabulary=VOCABULARY, positions=512, kind=F16
 )  # fmt: skip
+ENCODERS: dict[str, Header] = {"bert": ENCODER, "nomic-bert": nomic_bert()}

@@ -27,7 +27,7 @@ from tests.live.fixtures import NO_LIVE_REASON, NUM_PARALLEL
 from tests.live.installation import SetupError
 from tests.live.llama_cpp import MODEL, Buffers, buffers, install, load, write_sparse
 from tests.live.models import CHAT, CODE, EMBED
-from tests.live.shapes import ENCODER, SHAPES, VOCABULARY
+from tests.live.shapes import ENCODERS, SHAPES, VOCABULARY
 
 pytestmark = pytest.mark.live
 
@@ -66,6 +66,7 @@ CALCULATED_GRAPHS = [
     "nemotron_h",
     "lfm2 with short convolutions",
     "mamba",
+    "command-r",
 ]
 HOST_ROWS = 1.11
 """What a graph on the CPU may hold beyond one on a card, in embeddings of a batch: those it looks up itself."""
@@ -142,8 +143,9 @@ def test_the_compute_buffer_in_llama_cpp(llama_cpp: Path, tmp_path: Path, name: 
     assert -ROUNDING_BYTES <= more <= HOST_ROWS * row
 
 
-def test_an_encoder_in_llama_cpp_has_no_cache(llama_cpp: Path, tmp_path: Path) -> None:
-    path = write_sparse(ENCODER, tmp_path / "tiny.gguf", VOCABULARY)
+@pytest.mark.parametrize("name", ENCODERS)
+def test_an_encoder_in_llama_cpp_has_no_cache(llama_cpp: Path, tmp_path: Path, name: str) -> None:
+    path = write_sparse(ENCODERS[name], tmp_path / "tiny.gguf", VOCABULARY)
     found = load(llama_cpp, path, n_ctx=512, n_parallel=1, embedding=True)
     metadata = read_model(path)
     assert found.kv == ()

@@ -134,7 +134,7 @@ def test_details_scroll() -> None:
 
 def test_help_lists_every_key_and_explains_columns_and_signs() -> None:
     async def scenario() -> None:
-        async with showing(one_card(), (130, 140)) as shown:
+        async with showing(one_card(), (130, 180)) as shown:
             await shown.press("question_mark")
             assert isinstance(shown.app.screen, HelpScreen)
             text = shown.text()

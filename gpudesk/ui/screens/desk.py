@@ -25,7 +25,7 @@ from gpudesk.ui.widgets.panel import LineWidget, Painted
 from gpudesk.ui.widgets.row_list import RowList
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from textual.app import ComposeResult
     from textual.geometry import Size
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from textual.widgets import Input
 
     from gpudesk.domain.desk import Desk, LoadedModel
+    from gpudesk.domain.model import InstalledModel
     from gpudesk.ui.palette import Palette
     from gpudesk.ui.scene import Scene
 
@@ -80,8 +81,13 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
     SCOPES = frozenset({Scope.PANELS, Scope.DESK, Scope.LIST})
     AUTO_FOCUS = "#loaded"
 
-    def __init__(self, *, banner: str | None, keymap: Mapping[str, str]) -> None:
+    def __init__(self, *, banner: str | None, keymap: Mapping[str, str], read_only: bool = False) -> None:
         super().__init__()
+        self._read_only = read_only
+        self.action_lines: Callable[[int], list[Line]] | None = None
+        """Returns what stands above the footer: the running action, or how the last one ended."""
+        self.dismiss_outcome: Callable[[], bool] | None = None
+        """Puts the outcome away; tells whether there was one."""
         self._banner = banner
         self._keymap = keymap
         self._tab = "installed"
@@ -96,6 +102,7 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
         self._layout = PlannedLayout(self)
         self.title_bar = LineWidget(self._title_lines, id="title")
         self.banner_bar = LineWidget(self._banner_lines, id="banner")
+        self.action_bar = LineWidget(self._action_lines, id="action")
         self.footer_bar = LineWidget(self._footer_lines, id="footer")
         self.small = LineWidget(_small_lines, id="small")
         self.cards = CardsPanel(id="cards")
@@ -109,7 +116,7 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
         }
         self._panels: dict[str, LineWidget] = {
             "title": self.title_bar, "banner": self.banner_bar, "cards": self.cards, **self.lists,
-            "footer": self.footer_bar, "small": self.small,
+            "action": self.action_bar, "footer": self.footer_bar, "small": self.small,
         }  # fmt: skip
         self.planned = {*self._panels, "filter"}
 
@@ -125,6 +132,7 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
             yield self.banner_bar
         yield self.cards
         yield from self.lists.values()
+        yield self.action_bar
         yield self.footer_bar
         yield self.small
 
@@ -155,12 +163,9 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
             tab=self._tab,
             banner=self._banner is not None,
             filtering=self._contents.filtering,
+            action=len(self._action_text(self.size.width)),
         )
-        if contents != self._contents:
-            self._contents = contents
-            if plan_desk(*self.size, contents) != self._places:
-                # Through a child: a screen does not drop its own cached arrangement (textual widget.py, 8.2.8).
-                self.title_bar.refresh(layout=True)
+        self._arrange(contents)
         self.cards.set_scene(scene)
         self.loaded.set_items(_by_mark(desk.models, scene.marks), scene)
         self.installed.set_items(desk.installed, scene)
@@ -168,6 +173,26 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
         self.events.set_items(self._events, scene)
         self.problems.set_items(desk.problems, scene)
         self._draw()
+
+    def _arrange(self, contents: Contents) -> None:
+        """Divide the screen anew where its contents want it."""
+        if contents != self._contents:
+            self._contents = contents
+            if plan_desk(*self.size, contents) != self._places:
+                # Through a child: a screen does not drop its own cached arrangement (textual widget.py, 8.2.8).
+                self.title_bar.refresh(layout=True)
+
+    def show_action(self) -> None:
+        """Draw the running action, or how the last one ended."""
+        if self._palette is not None:
+            self._arrange(replace(self._contents, action=len(self._action_text(self.size.width))))
+            self.action_bar.show(self._palette)
+
+    def _action_text(self, width: int) -> list[Line]:
+        return self.action_lines(width) if self.action_lines is not None and width > 0 else []
+
+    def _action_lines(self, size: Size) -> list[Painted]:
+        return [Painted(line, "head") for line in self._action_text(size.width)]
 
     def _derive(self, desk: Desk) -> None:
         """Compute what follows from the desk and is not in it, only when its basis changed."""
@@ -191,7 +216,7 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
                 widget.show(palette)
 
     def _title_lines(self, size: Size) -> list[Painted]:
-        return [] if self._scene is None else [Painted(title_line(self._scene, size.width))]
+        return [] if self._scene is None else [Painted(title_line(self._scene, size.width, read_only=self._read_only))]
 
     def _banner_lines(self, size: Size) -> list[Painted]:
         return [Painted(fit_line((Span(f" {self._banner} ", "banner"),), size.width))]
@@ -202,7 +227,7 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
         scopes = [Scope.EVERYWHERE, Scope.PANELS, Scope.DESK]
         if isinstance(self.focused, (RowList, CardsPanel)):
             scopes.append(Scope.LIST)
-        return [Painted(footer_line(scopes, self._keymap, size.width))]
+        return [Painted(footer_line(scopes, self._keymap, size.width, acting=not self._read_only))]
 
     def _title_lists(self, scene: Scene) -> None:
         """Give each list its title, or the tabs where only one list is seen, and what to say when it is empty."""
@@ -281,6 +306,9 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
         if self.query("#filter"):
             rows = self._filter_target or rows
             await self._close_filter()
+        elif self.dismiss_outcome is not None and self.dismiss_outcome():
+            self.show_action()
+            return
         rows.set_filter("")
 
     # --- what is asked of it ------------------------------------------------------------------------------------
@@ -299,6 +327,12 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
         """Show the card's details."""
         event.stop()
         self.open_detail(Target("card", f"{event.index}"))
+
+    def selected_model(self) -> LoadedModel | InstalledModel | None:
+        """Return the model under the cursor, where a list of models has the focus: the cursor is seen only then."""
+        if self.focused is self.loaded:
+            return self.loaded.selected
+        return self.installed.selected if self.focused is self.installed else None
 
     def open_detail(self, target: Target) -> None:
         """Put the detail sheet over the desk."""
