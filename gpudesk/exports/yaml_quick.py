@@ -1,9 +1,9 @@
-"""The same tree as `yaml_tree.read` makes, ten times as fast, of the YAML that people write.
+"""The same tree as ruamel.yaml's events make, ten times as fast, of the YAML that people write.
 
-ruamel.yaml needs 70 to 100 ms for 2,000 lines, and every change is checked by reading before and after. This reads block
-mappings and sequences, scalars and flow collections on one line, block scalars, anchors and aliases, line by line, and
-gives up (`UnsureError`) at the first thing it does not know for certain, wrong YAML included: ruamel then decides. Tests
-hold it against ruamel, on configurations and on broken ones.
+ruamel.yaml needs 70 to 100 ms for 2,000 lines, and every change is checked by reading before and after. This reads
+block mappings and sequences, scalars and flow collections on one line, block scalars, anchors and aliases, line by
+line. Where it meets anything else, wrong YAML included, ruamel reads that entry, and the whole where that does not help
+(`UnsureError`). Tests hold it against ruamel, on configurations and on broken ones.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import re
 from typing import Any, NoReturn
 
-from gpudesk.exports.yaml_tree import Document, Node
+from gpudesk.exports.yaml_tree import Document, Node, YamlError, read_part, walk
 
 _STRANGE = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u2028\u2029\ufeff]|\r(?!\n)")
 _HEAD = re.compile(r"(?:%YAML (1\.[12])[ ]*\r?\n---[ ]*\r?\n|---[ ]*\r?\n)?")
@@ -34,10 +34,15 @@ _DOUBLE = re.compile(r'"(?:[^"\\\r\n\t]|\\["\\/bfnrt]|\\u(?![dD][89a-fA-F])[0-9a
 _SINGLE = re.compile(r"'(?:[^'\r\n\t]|'')*'")
 _BLOCK = re.compile(r"([|>])([+-]?)(?:[ ]+#[^\n\r]*|[ ]*)\r?\n")
 _FLOW_PLAIN = re.compile(
-    r"(?:[^\s,\[\]{}#&*!|>'\"%@`:?-]|-(?=[\w.]))(?:[^\s,\[\]{}:#]|:(?=[^\s,\[\]{}])|(?<=[^\s])#|[ ]+(?=[^\s,\[\]{}:#]))*"
+    r"(?:[^\s,\[\]{}#&*!|>'\"%@`:?-]|-(?=[\w.]))"
+    r"(?:[^\s,\[\]{}:#]|:(?=[^\s,\[\]{}])|(?<=[^\s])#|[ ]+(?=[^\s,\[\]{}:#]))*"
 )
 _SPACES = re.compile("[ ]*")
+_MARKERS = ("---", "...", "%")
+"""What ends or begins a document at the begin of a line."""
 _DEPTH = 60
+_TRIES = 100
+"""Entries that ruamel reads one by one; where so much is odd it had better read the whole."""
 
 
 class UnsureError(Exception):
@@ -66,6 +71,7 @@ class _Quick:
         self.text = text
         self.anchors: set[str] = set()
         self.depth = 0
+        self.tries = 0
         head = _HEAD.match(text)
         self.old = head is not None and head[1] == "1.1"
         self.starts: list[int] = []
@@ -93,7 +99,7 @@ class _Quick:
             line = self.lines[self.line]
             if not _BLANK.match(line):
                 self.indent = len(line) - len(line.lstrip(" "))
-                if self.indent == 0 and line.startswith(("---", "...", "%")):
+                if line.startswith(_MARKERS):
                     _unsure()
                 return
             self.line += 1
@@ -105,9 +111,7 @@ class _Quick:
 
     def node(self, place: int, column: int) -> Node:
         """Read a node that begins at a place in this line, in a column; moves to the line behind it."""
-        self.depth += 1
-        if self.depth > _DEPTH:
-            _unsure()
+        self.deeper()
         if _DASH.match(self.text, place):
             node = self.sequence(place, column)
         elif _KEY.match(self.text, place):
@@ -119,11 +123,24 @@ class _Quick:
         self.depth -= 1
         return node
 
+    def deeper(self) -> None:
+        self.depth += 1
+        if self.depth > _DEPTH:
+            self.tries = _TRIES
+            _unsure()
+
     def sequence(self, place: int, column: int) -> Node:
         items: list[Node] = []
         start = place
         while True:
-            items.append(self.value(place + 1, column, in_mapping=False))
+            line, depth = self.line, self.depth
+            try:
+                item = self.value(place + 1, column, in_mapping=False)
+                if self.indent > column:
+                    _unsure()
+                items.append(item)
+            except UnsureError:
+                items += self.by_ruamel(place, column, line, depth, _DASH).items()
             if self.indent > column:
                 _unsure()
             if self.indent < column or not _DASH.match(self.text, place := self.starts[self.line] + column):
@@ -134,22 +151,74 @@ class _Quick:
         names: set[str] = set()
         start = place
         while True:
-            found = _KEY.match(self.text, place)
-            if found is None:
-                _unsure()
-            plain, quoted = found.groups()
-            name = quoted[1:-1] if plain is None else plain
-            if name in names:
+            line, depth = self.line, self.depth
+            try:
+                pair = self.pair(place, column)
+                if self.indent > column:
+                    _unsure()
+                pairs.append(pair)
+            except UnsureError:
+                pairs += self.by_ruamel(place, column, line, depth, _KEY).pairs()
+            name = pairs[-1][0].value
+            if name in names or pairs[-1][0].kind != "scalar":
                 _unsure()
             names.add(name)
-            end = place + len(plain if quoted is None else quoted)
-            key = Node("scalar", place, end, name, "" if quoted is None else quoted[0])
-            pairs.append((key, self.value(found.end(), column, in_mapping=True)))
             if self.indent > column:
                 _unsure()
             if self.indent < column:
                 return Node("mapping", start, pairs[-1][1].end, pairs, "block")
             place = self.starts[self.line] + column
+
+    def pair(self, place: int, column: int) -> tuple[Node, Node]:
+        found = _KEY.match(self.text, place)
+        if found is None:
+            _unsure()
+        plain, quoted = found.groups()
+        name = quoted[1:-1] if plain is None else plain
+        end = place + len(plain if quoted is None else quoted)
+        key = Node("scalar", place, end, name, "" if quoted is None else quoted[0])
+        return key, self.value(found.end(), column, in_mapping=True)
+
+    def by_ruamel(self, place: int, column: int, line: int, depth: int, begin: re.Pattern[str]) -> Node:
+        """Read one entry with ruamel: up to the next line that begins one in this column, or stands before it.
+
+        What is an entry by itself is the same entry within a block: nothing in one reaches over the begin of the next.
+        Only anchors and `%YAML 1.1` do.
+        """
+        self.tries += 1
+        if self.old or self.tries > _TRIES:
+            _unsure()
+        end = line + 1
+        while end < len(self.lines):
+            text = self.lines[end]
+            indent = len(text) - len(text.lstrip(" "))
+            here = self.starts[end] + indent
+            if text.startswith(_MARKERS):
+                _unsure()
+            if not _BLANK.match(text) and (indent < column or (indent == column and begin.match(self.text, here))):
+                break
+            end += 1
+        stop = self.starts[end] if end < len(self.lines) else len(self.text)
+        try:
+            node = read_part(" " * column + self.text[place:stop], self.anchors)
+        except YamlError as error:
+            raise UnsureError from error
+        wanted = "mapping" if begin is _KEY else "sequence"
+        if (
+            node is None
+            or node.kind != wanted
+            or node.style != "block"
+            or len(node.value) != 1
+            or node.anchor
+            or node.tag
+        ):
+            _unsure()
+        for inner in walk(node):
+            inner.start += place - column
+            inner.end += place - column
+        self.depth, self.line = depth, end - 1
+        self.forward()
+        return node
 
     def value(self, place: int, column: int, *, in_mapping: bool) -> Node:
         """Read what stands behind a colon or a dash."""
@@ -226,9 +295,7 @@ class _Quick:
 
     def flow(self, place: int) -> Node:
         """Read a flow collection on one line."""
-        self.depth += 1
-        if self.depth > _DEPTH:
-            _unsure()
+        self.deeper()
         start, text = place, self.text
         is_mapping = text[place] == "{"
         closing = "}" if is_mapping else "]"
@@ -309,7 +376,7 @@ class _Quick:
         if style == ">":
             if any(line.startswith((" ", "\t")) for line in body):
                 _unsure()
-            value = re.sub(r"\n+", lambda gap: " " if len(gap[0]) == 1 else "\n" * (len(gap[0]) - 1), "\n".join(body[:count]))
+            value = re.sub(r"\n+", lambda gap: gap[0][1:] or " ", "\n".join(body[:count]))
         else:
             value = "\n".join(body[:count])
         if chomp == "+" or not ended:

@@ -182,25 +182,36 @@ def read_wholly(text: str) -> Document:
     Raises:
         YamlError: it is no YAML, or none that Continue's parser takes.
     """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
     lone = re.search(r"\r(?!\n)", text)
     if lone:
         raise YamlError("a carriage return that ends no line", *line_and_column(text, lone.start()))
+    return _built(text, set())
+
+
+def read_part(text: str, anchors: set[str]) -> Node | None:
+    """Read one entry of a document; anchors that it sets are added.
+
+    Raises:
+        YamlError: it is no YAML by itself.
+    """
+    return _built(text, anchors).root
+
+
+def _built(text: str, anchors: set[str]) -> Document:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
     try:
-        document = _Builder(text).document(YAML(typ="safe", pure=True).parse(text))
+        return _Builder(text, anchors).document(YAML(typ="safe", pure=True).parse(text))
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
         raise YamlError(_reason(error), *place) from error
     except YAMLError as error:
-        raise YamlError(
-            " ".join(str(error).split())[:200], *line_and_column(text, getattr(error, "position", 0))
-        ) from error
+        place = line_and_column(text, getattr(error, "position", 0))
+        raise YamlError(" ".join(str(error).split())[:200], *place) from error
     except RecursionError as error:
         raise YamlError("nested too deeply", 1, 1) from error
-    return document
 
 
 def _reason(error: Any) -> str:
@@ -214,10 +225,10 @@ def _reason(error: Any) -> str:
 class _Builder:
     """Makes the tree of the events."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, anchors: set[str]) -> None:
         self.text = text
         self.old = False
-        self.anchors: set[str] = set()
+        self.anchors = anchors
 
     def document(self, events: Any) -> Document:
         root: Node | None = None
