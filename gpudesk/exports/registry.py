@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MODULES: Mapping[str, str] = {
     "continue": "continue_dev:Continue",
+    "zed": "zed:Zed",
 }
 """Each editor as it is typed, with its module in `gpudesk.exports.editors` and its class."""
 

@@ -1,0 +1,102 @@
+"""What editors whose settings are JSON with comments have in common: values put into the user's file, and taken out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpudesk.errors import ExportError, StoreError
+from gpudesk.exports.jsonc_splice import with_values, without_ours
+from gpudesk.exports.jsonc_tree import Document, KeyPath, Node, read
+from gpudesk.exports.text_file import line_and_column, read_text
+from gpudesk.exports.values import Export, FileChange, Finding, Severity, Way
+from gpudesk.exports.writing import written_paths
+from gpudesk.records import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class JsoncSettings:
+    """A settings file with comments of one editor."""
+
+    editor: str
+    name: str
+    path: Path
+    effect: str
+    """What the editor makes of a file that is broken."""
+    unit: str = "  "
+    """Indentation in a new file."""
+
+    def export(self, values: Mapping[KeyPath, Any], way: Way, notes: Sequence[str]) -> Export:
+        """Return what setting values comes to; raises ExportError when the file cannot be changed."""
+        if way is Way.PRINT:
+            return Export(self.editor, way, snippet=printed(values, self.unit), notes=tuple(notes))
+        file = read_text(self.path)
+        after = file.encoded(with_values(file.text, values, self.path, self.effect, unit=self.unit))
+        change = FileChange(self.path, file.data, after, "the models of gpudesk", secret=True)
+        return Export(self.editor, way, (change,) if change.changes else (), notes=tuple(notes))
+
+    def removed(self) -> FileChange | None:
+        """Return the file without what is gpudesk's; None when there is nothing."""
+        file = read_text(self.path)
+        if file.data is None or "/* gpudesk" not in file.text:
+            return None
+        text = without_ours(file.text, self.path, self.effect)
+        change = FileChange(self.path, file.data, file.encoded(text) if text else None, "without gpudesk", secret=True)
+        return change if change.changes else None
+
+    def read(self) -> Document | Finding | None:
+        """Return what is in the file, or what is wrong with it as a whole; None when there is no file."""
+        try:
+            file = read_text(self.path)
+            return None if file.data is None else read(file.text, self.path, self.effect)
+        except ExportError as error:
+            return unreadable(self.path, error, self.effect)
+
+
+def unreadable(path: Path, error: ExportError, effect: str) -> Finding:
+    """Return what to say of a file that cannot be read."""
+    message, line = error.message, None
+    if ", line " in message:
+        number = message.split(", line ", 1)[1].split(",", 1)[0].split(":", 1)[0]
+        line = int(number) if number.isdecimal() else None
+    return Finding("unreadable", Severity.ERROR, path, line, "", message, effect, error.hint)
+
+
+def line_of(document: Document, node: Node) -> int:
+    """Return the line a value stands in."""
+    return line_and_column(document.text, node.start)[0]
+
+
+def removal(editor: str, settings: Sequence[JsoncSettings]) -> Export:
+    """Return what takes gpudesk out of an editor's files, those a person had named among them."""
+    by_path = {each.path: each for each in settings}
+    first = settings[0]
+    try:
+        named = written_paths(editor)
+    except (ExportError, StoreError):
+        named = ()
+    for path in named:
+        by_path.setdefault(path, JsoncSettings(editor, first.name, path, first.effect, first.unit))
+    changes = [change for each in by_path.values() if (change := each.removed()) is not None]
+    return Export(editor, Way.MERGE, tuple(changes))
+
+
+def printed(values: Mapping[KeyPath, Any], unit: str = "  ") -> str:
+    """Return values as JSON to be pasted."""
+    data: Any = {}
+    for path, value in values.items():
+        place = data
+        for key, following in zip(path, [*path[1:], None], strict=True):
+            new: Any = value if following is None else ([] if isinstance(following, tuple) else {})
+            if isinstance(key, tuple):
+                place.append(new)
+                place = new
+            elif following is None:
+                place[key] = new
+            else:
+                place = place.setdefault(key, new)
+    return json.dumps(data, indent=unit, ensure_ascii=False) + "\n"
