@@ -129,33 +129,31 @@ def mismatches(reader: Reader) -> Iterator[Mismatch]:
 
 def _compare(reader: Reader, node: Node, shape: Shape, where: str, owner: Node) -> Iterator[Mismatch]:
     target = reader.resolved(node)
-    if target is None or not reader.step():
-        return
     kind = shape.kind
-    if kind == "anything":
+    if target is None or kind == "anything" or not reader.step():
         return
     if kind == "entry":
         yield from _compare_entry(reader, target, shape, where, owner)
     elif kind == "object":
         yield from _compare_object(reader, target, shape, where, owner)
-    elif kind == "record":
-        if target.kind != "mapping":
+    elif kind in {"record", "list"} or (kind == "text or texts" and target.kind == "sequence"):
+        if target.kind != ("mapping" if kind == "record" else "sequence"):
             yield Mismatch(MismatchKind.TYPE, where, owner, node, shape)
             return
-        for key, value in reader.pairs(target):
-            if shape.item is not None:
-                yield from _compare(reader, value, shape.item, _join(where, key), target)
-    elif kind == "list" or (kind == "text or texts" and target.kind == "sequence"):
-        if target.kind != "sequence":
-            yield Mismatch(MismatchKind.TYPE, where, owner, node, shape)
-            return
-        for index, item in enumerate(target.items()):
-            if shape.item is not None:
-                yield from _compare(reader, item, shape.item, f"{where}[{index}]", target)
+        assert shape.item is not None
+        for path, value in _members(reader, target, where):
+            yield from _compare(reader, value, shape.item, path, target)
     else:
         wrong = _wrong(reader, target, shape)
         if wrong is not None:
             yield Mismatch(wrong, where, owner, node, shape)
+
+
+def _members(reader: Reader, target: Node, where: str) -> Iterator[tuple[str, Node]]:
+    if target.kind == "mapping":
+        yield from ((_join(where, key), value) for key, value in reader.pairs(target))
+    else:
+        yield from ((f"{where}[{index}]", item) for index, item in enumerate(target.items()))
 
 
 def _compare_entry(reader: Reader, target: Node, shape: Shape, where: str, owner: Node) -> Iterator[Mismatch]:

@@ -50,13 +50,16 @@ CHAT_TEMPLATES = (
     *("llama2", "alpaca", "zephyr", "phi2", "phind", "anthropic", "chatml", "none", "openchat", "deepseek"),
     *("xwin-coder", "neural-chat", "codellama-70b", "llava", "gemma", "granite", "llama3", "codestral"),
 )
-PROVIDERS = tuple(
-    "anthropic askSage azure bedrock bedrockimport cerebras clawrouter cloudflare cohere cometapi deepinfra deepseek "
-    "docker fireworks flowise function-network gemini groq huggingface-inference-api huggingface-tei huggingface-tgi "
-    "inception kindo lemonade llama.cpp llamafile llamastack llmReranker lmstudio mimo minimax mistral mock moonshot "
-    "msty ncompass nebius nous novita nvidia ollama openai openrouter ovhcloud relace replicate sagemaker sambanova "
-    "scaleway siliconflow tars tensorix test text-gen-webui together transformers.js venice vertexai vllm voyage "
-    "watsonx xAI zAI".split()
+PROVIDERS = (
+    *("anthropic", "askSage", "azure", "bedrock", "bedrockimport", "cerebras", "clawrouter"),
+    *("cloudflare", "cohere", "cometapi", "deepinfra", "deepseek", "docker", "fireworks", "flowise"),
+    *("function-network", "gemini", "groq", "huggingface-inference-api", "huggingface-tei"),
+    *("huggingface-tgi", "inception", "kindo", "lemonade", "llama.cpp", "llamafile", "llamastack"),
+    *("llmReranker", "lmstudio", "mimo", "minimax", "mistral", "mock", "moonshot", "msty"),
+    *("ncompass", "nebius", "nous", "novita", "nvidia", "ollama", "openai", "openrouter", "ovhcloud"),
+    *("relace", "replicate", "sagemaker", "sambanova", "scaleway", "siliconflow", "tars", "tensorix"),
+    *("test", "text-gen-webui", "together", "transformers.js", "venice", "vertexai", "vllm"),
+    *("voyage", "watsonx", "xAI", "zAI"),
 )
 """`providerName` of core/llm/llms/*.ts; any other gives no model and no message (core/config/yaml/models.ts)."""
 

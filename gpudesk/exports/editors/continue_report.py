@@ -1,0 +1,61 @@
+"""Findings as they are made, with the line of each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpudesk.exports.text_file import line_and_column
+from gpudesk.exports.values import Edit, Finding, Severity
+from gpudesk.text import clean
+
+if TYPE_CHECKING:
+    from gpudesk.exports.editors.continue_entries import Source
+    from gpudesk.exports.yaml_tree import Node
+
+LIMIT = 500
+"""Findings of one file, at most: what comes after them says nothing new."""
+SECRET_WORDS = ("key", "token", "secret", "password", "passphrase", "header", "auth", "credential", "cookie")
+
+
+class Report:
+    """What was found in one file."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.findings: list[Finding] = []
+
+    def add(
+        self,
+        code: str,
+        severity: Severity,
+        place: Node,
+        where: str,
+        message: str,
+        effect: str,
+        fix: str | None = None,
+        edits: tuple[Edit, ...] = (),
+    ) -> None:
+        """Add a finding; values of keys that may be secret must not be in its words."""
+        if len(self.findings) >= LIMIT:
+            return
+        line, _ = line_and_column(self.source.document.text, place.start)
+        self.findings.append(
+            Finding(code, severity, self.source.path, line, clean(where, 120), message, effect, fix, edits)
+        )
+
+
+def may_be_secret(where: str) -> bool:
+    """A value under this key path is never shown."""
+    low = where.lower()
+    return any(word in low for word in SECRET_WORDS) or ".env" in low or "apibase" in low or "url" in low
+
+
+def shown(value: object, where: str) -> str:
+    """Return a value for a sentence, or that there is one."""
+    if may_be_secret(where):
+        return "the value"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "nothing"
+    return clean(str(value), 40)
