@@ -156,6 +156,7 @@ def _write(server: OllamaServer, base: SimulatedModel, recipe: Recipe, target: s
             name=target,
             parameters=tuple({**base.parameter_values, **recipe.parameters}.items()),
             template=recipe.template or base.template,
+            capabilities=_capabilities(base, recipe),
             system=recipe.system or base.system,
         )
         server.store.put(model)
@@ -164,6 +165,14 @@ def _write(server: OllamaServer, base: SimulatedModel, recipe: Recipe, target: s
         tell({"status": f"{'using existing' if known else 'creating new'} layer sha256:{digest}"})
     tell({"status": "writing manifest"})
     tell({"status": "success"})
+
+
+def _capabilities(base: SimulatedModel, recipe: Recipe) -> tuple[str, ...]:
+    """Return what a model can: filling in the middle is a matter of its template (server/images.go:107 at v0.5.4)."""
+    if not recipe.template:
+        return base.capabilities
+    others = tuple(each for each in base.capabilities if each != "insert")
+    return (*others, "insert") if ".Suffix" in recipe.template else others
 
 
 def _uploaded() -> SimulatedModel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from signal import SIGCONT, SIGSTOP
@@ -37,6 +37,10 @@ class Machine(Protocol):
 
     def stalled_loads(self) -> AbstractContextManager[None]:
         """Let loads inside begin and not end."""
+        ...
+
+    def hurried(self) -> AbstractContextManager[None]:
+        """Let answers inside come as fast as they can."""
         ...
 
     def kill(self) -> None:
@@ -138,6 +142,10 @@ class RealMachine:
             for runner in self._server.runners():
                 if runner.pid in stopped:
                     self._server.signal_runner(runner.pid, SIGCONT)
+
+    def hurried(self) -> AbstractContextManager[None]:
+        """A tiny model is as fast as it can be."""
+        return nullcontext()
 
     def now(self) -> datetime:
         """It shares our clock."""
