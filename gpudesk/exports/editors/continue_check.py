@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from gpudesk.exports.editor import Surroundings
     from gpudesk.exports.editors.continue_facts import Fits, OwnContext
 
-_ROUNDS = 8
-"""Of fixing and looking again: one fix makes way for another."""
-
 
 def check(
     around: Surroundings, desk: Desk | None, fits: Fits | None = None, own_context: OwnContext | None = None
@@ -61,9 +58,14 @@ def check(
         except ExportError as error:
             found.append(_unreadable(file.path, error))
             continue
-        (blocks if file.path.parent.name == "models" else profiles).append(text)
+        (blocks if is_block(file.path) else profiles).append(text)
     facts = Facts(desk, fits=fits, own_context=own_context, versions=continue_places.installed_versions(around))
     return (*check_files(profiles, blocks, facts), *found)
+
+
+def is_block(path: Path) -> bool:
+    """It holds models that Continue adds to every profile."""
+    return path.parent.name == "models"
 
 
 def check_files(profiles: Sequence[TextFile], blocks: Sequence[TextFile], facts: Facts) -> tuple[Finding, ...]:
@@ -86,51 +88,6 @@ def check_files(profiles: Sequence[TextFile], blocks: Sequence[TextFile], facts:
     for report in reports.values():
         found += report.findings
     return _in_order(found, order)
-
-
-def fixed(file: TextFile, facts: Facts, *, is_block: bool = False) -> tuple[TextFile, tuple[Finding, ...]]:
-    """Return a file with everything made right that is safe to make right, and what was fixed.
-
-    A fix that leaves the file worse than it was (it cannot be read, or has something new wrong with it) is not made.
-    """
-    from gpudesk.exports.yaml_splice import apply
-
-    done: list[Finding] = []
-    refused: set[tuple[str, str]] = set()
-    for _ in range(_ROUNDS):
-        before = _of_one(file, facts, is_block)
-        todo = [finding for finding in before if finding.edits and (finding.code, finding.where) not in refused]
-        if not todo:
-            break
-        after = TextFile(file.path, file.data, apply(file.text, (e for f in todo for e in f.edits)), file.has_mark)
-        if not _is_better(before, _of_one(after, facts, is_block), todo):
-            if len(todo) == 1:
-                refused.add((todo[0].code, todo[0].where))
-                continue
-            todo = todo[:1]
-            after = TextFile(file.path, file.data, apply(file.text, todo[0].edits), file.has_mark)
-            if not _is_better(before, _of_one(after, facts, is_block), todo):
-                refused.add((todo[0].code, todo[0].where))
-                continue
-        done += todo
-        file = after
-    return file, tuple(done)
-
-
-def _of_one(file: TextFile, facts: Facts, is_block: bool) -> tuple[Finding, ...]:
-    return check_files((), (file,), facts) if is_block else check_files((file,), (), facts)
-
-
-def _is_better(before: Iterable[Finding], after: Sequence[Finding], done: Iterable[Finding]) -> bool:
-    """What was to be fixed is gone, the file can be read, and no error is there that was not."""
-    left = {(finding.code, finding.where) for finding in after}
-    if any(finding.code == "not-yaml" for finding in after):
-        return False
-    if any((finding.code, finding.where) in left for finding in done):
-        return False
-    return len([f for f in after if f.severity is Severity.ERROR]) <= len(
-        [f for f in before if f.severity is Severity.ERROR]
-    )
 
 
 def _parsed(file: TextFile, found: list[Finding], *, is_block: bool) -> Source | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
-from gpudesk.exports.editors.continue_entries import DEFAULT_KEEP_ALIVE_SECONDS, TALKING, Entry, installed_name
+from gpudesk.exports.editors.continue_entries import AUTODETECT, DEFAULT_KEEP_ALIVE_SECONDS, TALKING, Entry
 from gpudesk.exports.editors.continue_facts import Facts, Planned, key_of
-from gpudesk.exports.editors.continue_rules import AUTODETECT
+from gpudesk.exports.editors.continue_known import installed_name
 from gpudesk.exports.values import Severity
 from gpudesk.text import clean
 

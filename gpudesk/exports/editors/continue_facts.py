@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpudesk.domain.keep_alive import KeepAliveState
-from gpudesk.exports.editors.continue_entries import Entry, installed_name
+from gpudesk.exports.editors.continue_entries import Entry
+from gpudesk.exports.editors.continue_known import installed_name
 from gpudesk.records import dataclass
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ import difflib
 import re
 from typing import TYPE_CHECKING
 
-from gpudesk.exports.editors.continue_entries import DEFAULT_CONTEXT, DEFAULT_PROMPT_TOKENS, TALKING, Entry
-from gpudesk.exports.editors.continue_names import fills_in_the_middle, guessed_template, needed_template
+from gpudesk.exports.editors.continue_completion import check_completion, looks_like_embedding
+from gpudesk.exports.editors.continue_entries import AUTODETECT, DEFAULT_PROMPT_TOKENS, TALKING, Entry
+from gpudesk.exports.editors.continue_known import DEFAULT_CONTEXT
 from gpudesk.exports.editors.continue_shapes import PROVIDERS
 from gpudesk.exports.values import Severity
 from gpudesk.text import clean
@@ -18,19 +19,9 @@ if TYPE_CHECKING:
     from gpudesk.exports.values import Edit
     from gpudesk.exports.yaml_tree import Node
 
-AUTODETECT = "AUTODETECT"
 _LEAST_ROOM = 1000
 """Continue itself warns below this (packages/config-yaml/src/validation.ts)."""
 _TOKENS = 256
-_EMBEDS = re.compile(r"embed|bge-|bge:|minilm|\be5-|gte-|arctic-embed", re.I)
-_CHATS = re.compile(
-    r"llama-?[234]|mistral|mixtral|(?<!code)gemma|\bphi[-\d]|\bphi:|gpt-oss|qwen|qwq|deepseek-(?:r1|v\d)|command-[ra]"
-    r"|\bglm-|granite-?[34](?!.*code)|hermes|vicuna|zephyr|instruct|-it\b|-chat\b|smollm|olmo|nemotron|aya\b",
-    re.I,
-)
-_CODES = re.compile(
-    r"cod(?:er|e)|codestral|starcoder|stable-code|mercury|refact|replit|granite-?4|sweep|instinct|-base\b|fim", re.I
-)
 
 
 def check_entry(report: Report, entry: Entry, facts: Facts) -> None:
@@ -39,7 +30,7 @@ def check_entry(report: Report, entry: Entry, facts: Facts) -> None:
     _check_roles(report, entry, facts)
     _check_base(report, entry)
     _check_room(report, entry, facts)
-    _check_completion(report, entry, facts)
+    check_completion(report, entry, facts)
     _check_context_by_name(report, entry, facts)
     if entry.model == AUTODETECT:
         report.add(
@@ -197,52 +188,6 @@ def _report_room(report: Report, entry: Entry, place: Node, context: int, room: 
         f"Write maxTokens: {_TOKENS}" if context * 0.98 - _TOKENS >= wanted else "Make the context longer",
         edits,
     )
-
-
-def looks_like_embedding(entry: Entry, facts: Facts) -> bool:
-    """It makes vectors, not text: as the engine says, or by its name."""
-    told = facts.capabilities(entry)
-    if told is not None:
-        return "embedding" in told and "completion" not in told
-    return _EMBEDS.search(entry.model or "") is not None
-
-
-def _check_completion(report: Report, entry: Entry, facts: Facts) -> None:
-    model = entry.model
-    if "autocomplete" not in entry.roles or not model or model == AUTODETECT or "${{" in model:
-        return
-    told = facts.capabilities(entry) or ()
-    if "insert" in told or entry.get("autocompleteOptions", "template") or entry.get("promptTemplates", "autocomplete"):
-        return
-    name, family = clean(model, 60), facts.family(entry)
-    place, where = entry.get("model") or entry.node, f"{entry.where}.model"
-    if looks_like_embedding(entry, facts):
-        what, effect = f"{name} makes vectors and completes nothing", "Every completion fails"
-        report.add("chat-model-autocomplete", Severity.ERROR, place, where, what, effect, "Choose a model for code")
-        return
-    if _CHATS.search(model) and not _CODES.search(model):
-        report.add(
-            "chat-model-autocomplete",
-            Severity.WARNING,
-            place,
-            where,
-            f"{name} is a model for chat and was not trained to fill in the middle",
-            "Completions are explanations, repetitions or noise",
-            "Choose one for code: qwen2.5-coder:1.5b-base, starcoder2:3b, codestral",
-        )
-        return
-    wrong = needed_template(model, family) is not None
-    if wrong or not (guessed_template(model)[1] or fills_in_the_middle(model, family)):
-        report.add(
-            "fim-template",
-            Severity.WARNING,
-            place,
-            where,
-            f"Continue guesses how to fill in the middle by the name, and {name} tells "
-            + ("another family than the model is of" if guessed_template(model)[1] else "nothing"),
-            "It sends the tokens of StarCoder or of that family, which the model reads as words",
-            "Keep the family in the name (qwen2.5-coder-mine), or set autocompleteOptions.template",
-        )
 
 
 def _check_context_by_name(report: Report, entry: Entry, facts: Facts) -> None:
