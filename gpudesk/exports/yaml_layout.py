@@ -42,18 +42,19 @@ def style_of(document: Document, items: Node | None) -> Style:
 
 
 def _style_like(document: Document, items: Node) -> Style:
-    dash_column, dash, step = column_of(document, dash_of(document, items.items()[0])), "- ", 2
+    """Return how the entries of a list are written: like the first mapping, nested like the first that nests."""
+    dash_column, dash, step = column_of(document, dash_of(document, items.items()[0])), "", 0
     for node in items.items():
-        if node.kind == "mapping" and node.style == "block" and not node.anchor and not node.tag:
-            found = document.text[dash_of(document, node) : node.start]
-            dash = found if found.strip(" ") == "-" else dash
-            steps = [
-                column_of(document, value.start) - column_of(document, key.start)
-                for key, value in node.pairs()
-                if value.kind == "mapping" and value.style == "block" and not value.anchor and not value.tag
-            ]
-            return Style(dash_column, dash, steps[0] if steps and steps[0] > 0 else step)
-    return Style(dash_column, dash, step)
+        if node.kind != "mapping" or node.style != "block" or node.anchor or node.tag:
+            continue
+        found = document.text[dash_of(document, node) : node.start]
+        dash = dash or (found if found.strip(" ") == "-" else "")
+        for key, value in node.pairs():
+            if not step and value.kind == "mapping" and value.style == "block" and not value.anchor and not value.tag:
+                step = max(0, column_of(document, value.start) - column_of(document, key.start))
+        if dash and step:
+            break
+    return Style(dash_column, dash or "- ", step or 2)
 
 
 def dash_of(document: Document, node: Node) -> int:

@@ -160,16 +160,18 @@ def _about_main(main: Path, way: Way, target: Path) -> tuple[str, ...]:
 
 
 def _about_choice(around: Surroundings, chosen: Chosen) -> tuple[str, ...]:
-    """Continue takes the first model of a role, unless another was chosen once (core/config/selectedModels.ts)."""
+    """Continue takes what was chosen once, or else the first model of a role (core/config/selectedModels.ts)."""
     remembered = continue_places.remembered_choices(around)
-    said = []
+    first = continue_file.first_of_roles(read_text(continue_places.config_path(around)))
+    ahead: dict[tuple[bool, str], list[str]] = {}
     for role in (Role.CHAT, Role.EDIT, Role.APPLY, Role.AUTOCOMPLETE, Role.EMBED):
-        model = chosen.of(role)
-        if model is None or role is Role.RERANK:
-            continue
-        name = remembered.get(role.value)
-        if name is not None and not name.startswith(continue_blocks.NAME_PREFIX):
-            said.append(f"Continue remembers {name} for {role.value}: choose the one of gpudesk there once")
+        name = remembered.get(role.value) or first.get(role.value)
+        if chosen.of(role) is not None and name and not name.startswith(continue_blocks.NAME_PREFIX):
+            ahead.setdefault((role.value in remembered, name), []).append(role.value)
+    said = []
+    for (was_chosen, name), roles in ahead.items():
+        does = f"remembers {name}" if was_chosen else f"takes {name}, which comes first,"
+        said.append(f"Continue {does} for {', '.join(roles)}: choose the one of gpudesk there once")
     return tuple(said)
 
 

@@ -12,12 +12,15 @@ from gpudesk.exports.text_file import TextFile, line_end_of
 from gpudesk.exports.yaml_text import entry_lines
 from gpudesk.exports.yaml_tree import Document, YamlError, read
 from gpudesk.paths import shortened
+from gpudesk.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 KEY = "models"
 INVALID_EFFECT = "Continue loads no model at all from such a file: it does not keep the configuration it had before"
+_ROLES_WHEN_NONE = ("chat", "summarize", "apply", "edit")
+"""What a model without roles is used for (core/config/yaml/loadYaml.ts)."""
 _OWN_HEAD = ("name: gpudesk", "version: 1.0.0", "schema: v1")
 _MAIN_HEAD = ("name: Main Config", "version: 1.0.0", "schema: v1")
 """What Continue writes itself where there is no configuration (core/config/default.ts at d0a3c0b626)."""
@@ -98,6 +101,21 @@ def without_ours(file: TextFile) -> bytes | None:
     return file.encoded(_spliced(file, document, ()))
 
 
+def first_of_roles(file: TextFile) -> dict[str, str]:
+    """Return the name of the first model of each role in a configuration, gpudesk's own left out of account."""
+    document = parsed(file)
+    items = document.at((KEY,))
+    first: dict[str, str] = {}
+    for item in items.items() if items is not None else ():
+        entry = document.data(item)
+        name = entry.get("name") if isinstance(entry, dict) else None
+        if isinstance(name, str):
+            roles = entry.get("roles", _ROLES_WHEN_NONE)
+            for role in roles if isinstance(roles, (list, tuple)) else ():
+                first.setdefault(str(role), clean(name))
+    return first
+
+
 def _spliced(file: TextFile, document: Document, blocks: Sequence[Block]) -> str:
     try:
         return yaml_splice.with_entries(document, KEY, blocks, is_ours)
@@ -108,7 +126,7 @@ def _spliced(file: TextFile, document: Document, blocks: Sequence[Block]) -> str
 def _is_filled(document: Document) -> bool:
     """Everything in a configuration is what gpudesk put into an empty one."""
     root = document.root
-    marks = [found.start() for found in re.finditer(f"^(?:{_NEW_MARK}|{_EMPTY_MARK})$", document.text, re.M)]
+    marks = [found.start() for found in re.finditer(rf"^(?:{_NEW_MARK}|{_EMPTY_MARK})(?=\r?$)", document.text, re.M)]
     if root is None or len(marks) != 1 or not _has_head(document, _MAIN_HEAD) or root.start < marks[0]:
         return False
     items = document.at((KEY,))
