@@ -36,7 +36,15 @@ def span(text: str, path: KeyPath, file: Path) -> tuple[int, int] | None:
     return None if node is None else (node.start, node.end)
 
 
-def with_values(text: str, values: Mapping[KeyPath, Any], file: Path, effect: str, *, unit: str = "  ") -> str:
+def with_values(
+    text: str,
+    values: Mapping[KeyPath, Any],
+    file: Path,
+    effect: str,
+    *,
+    unit: str = "  ",
+    owned: frozenset[KeyPath] = frozenset(),
+) -> str:
     """Return a text with values set; what gpudesk set before and is not among them is taken out.
 
     Args:
@@ -45,12 +53,15 @@ def with_values(text: str, values: Mapping[KeyPath, Any], file: Path, effect: st
         file: for messages.
         effect: what the editor makes of a broken file, for messages.
         unit: indentation where the text does not tell.
+        owned: what is gpudesk's even without a mark: the editor writes its file anew, without comments.
 
     Raises:
         ExportError: the text is no JSON with comments, or it cannot be done without touching something else.
     """
     document = read(text, file, effect)
-    bare = without_ours(text, file, effect)
+    bare = without_ours(text, file, effect, owned)
+    if document.root is not None and any(_is_unmarked(document.root.at(path)) for path in owned):
+        document = read(bare, file, effect)
     stale = [path for path in _marked(document.root) if path not in values]
     base = read(_without(document, set(stale)), file, effect) if stale else document
     after = _spliced(base, values, file, unit)
@@ -61,14 +72,20 @@ def with_values(text: str, values: Mapping[KeyPath, Any], file: Path, effect: st
     return after
 
 
-def without_ours(text: str, file: Path, effect: str = "the editor does not read it") -> str:
+def without_ours(
+    text: str, file: Path, effect: str = "the editor does not read it", owned: frozenset[KeyPath] = frozenset()
+) -> str:
     """Return a text without anything of gpudesk's: what it was before.
 
     Raises:
         ExportError: the text is no JSON with comments.
     """
     document = read(text, file, effect)
-    return _without(document, set(_marked(document.root)))
+    return _without(document, {*_marked(document.root), *owned}, owned)
+
+
+def _is_unmarked(node: Node | None) -> bool:
+    return node is not None and node.mark is None
 
 
 def ours(text: str, file: Path) -> tuple[KeyPath, ...]:
@@ -133,31 +150,33 @@ def _key(node: Node, child: Child) -> Key:
     return ("", node.children.index(child))
 
 
-def _without(document: Document, paths: set[KeyPath]) -> str:
+def _without(document: Document, paths: set[KeyPath], owned: frozenset[KeyPath] = frozenset()) -> str:
     root = document.root
     if root is None:
         return document.text
     edits: list[Edit] = []
-    if _take_out(document.text, root, (), paths, edits) and root.made and root.mark is not None:
+    if _take_out(document.text, root, (), paths, owned, edits) and root.made and root.mark is not None:
         before, rest = document.text[: root.mark], document.text[root.end :]
         return re.sub(r"\r?\n\Z", "", before) + (rest if rest.strip() else "")
     return applied(document.text, edits)
 
 
-def _take_out(text: str, node: Node, path: KeyPath, paths: set[KeyPath], edits: list[Edit]) -> bool:
+def _take_out(
+    text: str, node: Node, path: KeyPath, paths: set[KeyPath], owned: frozenset[KeyPath], edits: list[Edit]
+) -> bool:
     """Collect what takes values out of an object or list; tell whether nothing is left in what was made for them."""
     gone: list[Child] = []
     for child in node.children:
         key = (*path, _key(node, child))
         inner = child.node
-        if key in paths and inner.mark is not None:
-            if inner.old is not None:
+        if key in paths and (inner.mark is not None or key in owned):
+            if inner.mark is not None and inner.old is not None:
                 edits.append(Edit(inner.mark, inner.end, inner.old))
             else:
                 gone.append(child)
         elif inner.children:
             within: list[Edit] = []
-            if _take_out(text, inner, key, paths, within):
+            if _take_out(text, inner, key, paths, owned, within):
                 gone.append(child)
             else:
                 edits += within

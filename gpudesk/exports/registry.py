@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 MODULES: Mapping[str, str] = {
     "continue": "continue_dev:Continue",
     "zed": "zed:Zed",
+    "vscode": "vscode:VsCode",
+    "llama-vscode": "llama_vscode:LlamaVsCode",
+    "opencode": "opencode:OpenCode",
 }
 """Each editor as it is typed, with its module in `gpudesk.exports.editors` and its class."""
 

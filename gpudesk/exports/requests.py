@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gpudesk.domain.desk import Desk
+    from gpudesk.exports.values import ChosenModel
 
 _LOCAL = re.compile(r"//(?:localhost|0\.0\.0\.0|\[::1?\])(?=[:/]|\Z)", re.IGNORECASE)
 _MIDDLE_WORDS = (
@@ -232,3 +233,16 @@ def _on_loaded(request: Request, desk: Desk, url: str | None, name: str) -> Iter
             "a request that loads it gives it the engine's default, five minutes",
             "Load it with gpudesk first: a request without a keep-alive leaves it as it is",
         )
+
+
+def compatible_notes(editor: str, models: Sequence[ChosenModel]) -> list[str]:
+    """Return what to say of an editor that asks below /v1, where neither context nor keep-alive can be sent."""
+    notes = [
+        f"{editor} cannot ask for a context of {model.context_length}: load {model.name} with gpudesk, or derive a "
+        "model that has it in its parameters"
+        for model in models
+        if model.context_length is not None and not model.context_baked_in
+    ]
+    if models:
+        notes.append(f"{editor} sends no keep-alive: a pin stays as it is")
+    return notes

@@ -12,7 +12,7 @@ from gpudesk.exports.jsonc_tree import Document, KeyPath, Node, read
 from gpudesk.exports.text_file import line_and_column, read_text
 from gpudesk.exports.values import Export, FileChange, Finding, Severity, Way
 from gpudesk.exports.writing import written_paths
-from gpudesk.records import dataclass
+from gpudesk.records import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,22 +29,25 @@ class JsoncSettings:
     """What the editor makes of a file that is broken."""
     unit: str = "  "
     """Indentation in a new file."""
+    owned: frozenset[KeyPath] = frozenset()
+    """What is gpudesk's even without a mark."""
 
     def export(self, values: Mapping[KeyPath, Any], way: Way, notes: Sequence[str]) -> Export:
         """Return what setting values comes to; raises ExportError when the file cannot be changed."""
         if way is Way.PRINT:
             return Export(self.editor, way, snippet=printed(values, self.unit), notes=tuple(notes))
         file = read_text(self.path)
-        after = file.encoded(with_values(file.text, values, self.path, self.effect, unit=self.unit))
+        text = with_values(file.text, values, self.path, self.effect, unit=self.unit, owned=self.owned)
+        after = file.encoded(text)
         change = FileChange(self.path, file.data, after, "the models of gpudesk", secret=True)
         return Export(self.editor, way, (change,) if change.changes else (), notes=tuple(notes))
 
     def removed(self) -> FileChange | None:
         """Return the file without what is gpudesk's; None when there is nothing."""
         file = read_text(self.path)
-        if file.data is None or "/* gpudesk" not in file.text:
+        if file.data is None or "gpudesk" not in file.text:
             return None
-        text = without_ours(file.text, self.path, self.effect)
+        text = without_ours(file.text, self.path, self.effect, self.owned)
         change = FileChange(self.path, file.data, file.encoded(text) if text else None, "without gpudesk", secret=True)
         return change if change.changes else None
 
@@ -55,6 +58,19 @@ class JsoncSettings:
             return None if file.data is None else read(file.text, self.path, self.effect)
         except ExportError as error:
             return unreadable(self.path, error, self.effect)
+
+
+def own_file(editor: str, path: Path, text: str, why: str, notes: Sequence[str]) -> Export:
+    """Return what writing a file that is gpudesk's alone comes to."""
+    file = read_text(path)
+    change = FileChange(path, file.data, file.encoded(text), why, secret=True)
+    return Export(editor, Way.OWN_FILE, (change,) if change.changes else (), notes=tuple(notes))
+
+
+def without_own_file(path: Path) -> FileChange | None:
+    """Return the removal of a file that is gpudesk's alone; None when there is none."""
+    file = read_text(path)
+    return None if file.data is None else FileChange(path, file.data, None, "gpudesk's own", secret=True)
 
 
 def unreadable(path: Path, error: ExportError, effect: str) -> Finding:
@@ -80,14 +96,14 @@ def removal(editor: str, settings: Sequence[JsoncSettings]) -> Export:
     except (ExportError, StoreError):
         named = ()
     for path in named:
-        by_path.setdefault(path, JsoncSettings(editor, first.name, path, first.effect, first.unit))
+        by_path.setdefault(path, replace(first, path=path))
     changes = [change for each in by_path.values() if (change := each.removed()) is not None]
     return Export(editor, Way.MERGE, tuple(changes))
 
 
 def printed(values: Mapping[KeyPath, Any], unit: str = "  ") -> str:
     """Return values as JSON to be pasted."""
-    data: Any = {}
+    data: Any = [] if any(isinstance(path[0], tuple) for path in values) else {}
     for path, value in values.items():
         place = data
         for key, following in zip(path, [*path[1:], None], strict=True):
