@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gpudesk.sim.workstation import SimulatedWorkstation
     from gpudesk.sources.base import Source
     from gpudesk.sources.model_metadata import ModelMetadataSource
+    from gpudesk.ui.editors.port import EditorPort
     from gpudesk.watch.poller import Poller
 
 DEFAULT_SCENARIO = "coding"
@@ -291,6 +292,7 @@ def run_screen(workstation: Workstation) -> int:
             problems=workstation.problems,
             planning=planner,
             acting=acting.open,
+            editors=lambda: _editor_port(folders.get(), planner(), demo=workstation.demo),
         )
         return run_app(app)
     finally:
@@ -299,6 +301,21 @@ def run_screen(workstation: Workstation) -> int:
             stop_learning()
         poller.stop()
         workstation.close()
+
+
+def _editor_port(folders: Folders, planner: DeskPlanner, *, demo: bool) -> EditorPort:
+    """Return what the editors' screen works with."""
+    from gpudesk.exports.undoing import undoing
+    from gpudesk.exports.writing import apply
+    from gpudesk.stores.working_sets import WorkingSetStore
+    from gpudesk.ui.editors.port import EditorPort
+
+    around = editor_surroundings(folders, demo=demo)
+    return EditorPort(
+        around, planner, WorkingSetStore(folders.data),
+        apply=lambda export: apply(export, state=folders.state).notes,
+        undoing=lambda editor: undoing(editor, around, state=folders.state),
+    )  # fmt: skip
 
 
 def _desk_planner(workstation: Workstation) -> DeskPlanner:

@@ -46,6 +46,15 @@ class Picked:
     """Models of it that got no role, and why, a sentence each."""
 
 
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A model that can do a role."""
+
+    name: str
+    reason: str
+    """Why it is good for it."""
+
+
 class EditorChoice:
     """Chooses models for an editor on one desk. Blocks while headers are read; made anew for each desk."""
 
@@ -60,6 +69,13 @@ class EditorChoice:
         self._desk, self._planning, self._sets = desk, planning, sets
         self._plannable: dict[tuple[str, str], PlannableModel] = {}
         self._failed: dict[tuple[str, str], str] = {}
+
+    def moved(self, desk: Desk) -> EditorChoice:
+        """Return the same on a newer desk, with the headers that are known."""
+        newer = EditorChoice(desk, self._planning, self._sets)
+        newer._plannable = self._plannable
+        newer._failed = {}
+        return newer
 
     # --- what is picked -----------------------------------------------------------------------------------------
 
@@ -129,6 +145,25 @@ class EditorChoice:
         )
         return Picked(picks, "suggested", left_out)
 
+    def options(self, role: Role) -> tuple[Option, ...]:
+        """Return the installed models for a role, the best first."""
+        from gpudesk.fit.roles import billions, suitability
+
+        work = "code" if role is Role.CHAT else role.value
+        found: list[tuple[float, Option]] = []
+        for name, each in self._candidates(self._desk.installed).items():
+            fit = suitability(each, work, billions(each.wanted.metadata))
+            if fit is not None:
+                found.append((fit.score, Option(name, fit.reason)))
+        return tuple(option for _, option in sorted(found, key=lambda pair: (-pair[0], pair[1].name)))
+
+    def set_names(self) -> tuple[str, ...]:
+        """Return the names of the working sets; none where they cannot be read."""
+        try:
+            return self._sets.names()
+        except GpudeskError:
+            return ()
+
     def _with_roles(self, models: Sequence[SetModel], origin: str) -> Picked:
         installed = [each for model in models if (each := self._installed(model.name)) is not None]
         candidates = self._candidates(installed)
@@ -148,8 +183,12 @@ class EditorChoice:
 
     # --- what comes of it ---------------------------------------------------------------------------------------
 
-    def complete(self, given: Picked) -> Chosen:
+    def complete(self, given: Picked, *, judged: bool = True) -> Chosen:
         """Return what an editor is set up with.
+
+        Args:
+            given: the models and their roles.
+            judged: warn where they do not stay loaded together.
 
         Raises:
             UsageError: a model that cannot do its role.
@@ -157,7 +196,7 @@ class EditorChoice:
         installed = [each for pick in given.picks if (each := self._installed(pick.name)) is not None]
         self._read(installed)
         known = {pick.name: self.known(pick.name) for pick in given.picks}
-        chosen = completed(given.picks, known, self.judge)
+        chosen = completed(given.picks, known, self.judge if judged else None)
         return replace(chosen, warnings=(*given.left_out, *chosen.warnings))
 
     def known(self, name: str) -> Known:

@@ -32,6 +32,10 @@ class Scope(StrEnum):
     """A question that is asked before something is done."""
     SETS = "sets"
     """The list of working sets."""
+    EDITORS = "editors"
+    """The editors' screen, whatever has the focus."""
+    EDITOR_ROLES = "editor roles"
+    """The list of roles on it, when focused."""
 
 
 _OVERLAPS = {
@@ -39,11 +43,15 @@ _OVERLAPS = {
     Scope.DESK: frozenset({Scope.EVERYWHERE, Scope.DESK, Scope.PANELS, Scope.LIST}),
     Scope.PANELS: frozenset(Scope) - {Scope.DETAIL, Scope.DIALOG, Scope.SETS},
     Scope.LIST: frozenset(Scope) - {Scope.DETAIL, Scope.DIALOG, Scope.SETS},
-    Scope.PLANNER: frozenset(Scope) - {Scope.DESK, Scope.DIALOG, Scope.SETS},
-    Scope.CHOICES: frozenset(Scope) - {Scope.DESK, Scope.DETAIL, Scope.DIALOG, Scope.SETS},
-    Scope.DETAIL: frozenset({Scope.EVERYWHERE, Scope.PLANNER, Scope.DETAIL}),
+    Scope.PLANNER: frozenset(Scope) - {Scope.DESK, Scope.DIALOG, Scope.SETS, Scope.EDITORS, Scope.EDITOR_ROLES},
+    Scope.CHOICES: frozenset({Scope.EVERYWHERE, Scope.PANELS, Scope.LIST, Scope.PLANNER, Scope.CHOICES}),
+    Scope.DETAIL: frozenset({Scope.EVERYWHERE, Scope.PLANNER, Scope.DETAIL, Scope.EDITORS}),
     Scope.DIALOG: frozenset({Scope.EVERYWHERE, Scope.DIALOG, Scope.SETS}),
     Scope.SETS: frozenset({Scope.EVERYWHERE, Scope.DIALOG, Scope.SETS}),
+    Scope.EDITORS: frozenset(
+        {Scope.EVERYWHERE, Scope.PANELS, Scope.LIST, Scope.DETAIL, Scope.EDITORS, Scope.EDITOR_ROLES}
+    ),
+    Scope.EDITOR_ROLES: frozenset({Scope.EVERYWHERE, Scope.PANELS, Scope.LIST, Scope.EDITORS, Scope.EDITOR_ROLES}),
 }
 """Scopes that are active at the same time, in which one key cannot mean two things."""
 
@@ -108,6 +116,9 @@ BINDINGS: tuple[KeyAction, ...] = (
     KeyAction("problems", ("4",), "screen.tab('problems')", "problems", "What is wrong and what to do",
               "Views", Scope.DESK, False, True),
     KeyAction("fit", ("f",), "app.planner", "fit", "Plan: does a combination of models fit, before anything is loaded",
+              "Views", Scope.DESK, True, True),
+    KeyAction("editors", ("e",), "app.editors", "editors",
+              "Editors: set them up with models that fit together, see the change first, find what is wrong",
               "Views", Scope.DESK, True, True),
     KeyAction("load", ("l",), "app.act('load')", "load",
               "Load the selected model: context, keep-alive and pin are asked, what it would do is shown",
@@ -193,6 +204,22 @@ BINDINGS: tuple[KeyAction, ...] = (
     *(KeyAction(f"plan_alternative_{number}", (f"{number}",), f"screen.alternative({number})", f"alternative {number}",
                 f"Take alternative {number} of the planner's list", "In the planner", Scope.PLANNER)
       for number in range(1, 10)),
+    KeyAction("editor_write", ("w",), "screen.write", "write",
+              "Write the change that is shown, after one question", "In the editors' screen",
+              Scope.EDITORS, True, True),
+    KeyAction("editor_check", ("c",), "screen.turn", "check",
+              "Show what is wrong in the editor's files, or the change again", "In the editors' screen",
+              Scope.EDITORS, True, True),
+    KeyAction("editor_fix", ("x",), "screen.fix", "fix", "Make the fixes that are safe, after one question",
+              "In the editors' screen", Scope.EDITORS, True, True),
+    KeyAction("editor_restore", ("b",), "screen.restore", "restore",
+              "Bring back the files as they were before the last write, after one question",
+              "In the editors' screen", Scope.EDITORS, True, True),
+    KeyAction("editor_other", ("right", "space", "plus"), "screen.step(1)", "other",
+              "The next model for the role, the next way, or the next place models come from",
+              "In the editors' screen", Scope.EDITOR_ROLES, True),
+    KeyAction("editor_other_back", ("left", "minus"), "screen.step(-1)", "other back",
+              "The one before", "In the editors' screen", Scope.EDITOR_ROLES),
     KeyAction("detail_up", ("up",), "scroll(-1)", "up", "Scroll up", "In details and help", Scope.DETAIL),
     KeyAction("detail_down", ("down",), "scroll(1)", "down", "Scroll down", "In details and help", Scope.DETAIL),
     KeyAction("detail_page_up", ("pageup", "ctrl+b"), "scroll_page(-1)", "page up", "Scroll one page up",
@@ -205,9 +232,6 @@ BINDINGS: tuple[KeyAction, ...] = (
               Scope.DETAIL),
 )  # fmt: skip
 """The registry, in the order of the help view."""
-
-RESERVED_KEYS: Mapping[str, str] = {"e": "editors"}
-"""Keys kept free on the desk for the daily actions to come."""
 
 _KEY_NAMES = frozenset(
     (

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from textual.keys import _character_to_key
 
-from gpudesk.keymap import BINDINGS, RESERVED_KEYS, KeyAction, Scope, check_keymap, display_key, key_name, keys_of
+from gpudesk.keymap import BINDINGS, KeyAction, Scope, check_keymap, display_key, key_name, keys_of
 
 
 def action(identifier: str) -> KeyAction:
@@ -21,12 +21,6 @@ def test_ids_are_unique_and_every_action_explains_itself() -> None:
     for one in BINDINGS:
         assert one.description, one.id
         assert one.help.endswith(tuple("abcdefghijklmnopqrstuvwxyz0123456789")), one.id
-
-
-def test_keys_of_the_actions_to_come_are_free() -> None:
-    desk = (Scope.EVERYWHERE, Scope.PANELS, Scope.DESK, Scope.LIST)
-    used = {key for one in BINDINGS if one.scope in desk for key in one.keys}
-    assert not used & set(RESERVED_KEYS)
 
 
 @pytest.mark.parametrize("character", "/?!#%&'()*+-.:;<=>@[\\]^_`{|}~\"$aZ5ä")

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gpudesk.config import Settings
     from gpudesk.domain.problem import Problem
     from gpudesk.ui.acting_app import ActingMaker
+    from gpudesk.ui.editors.port import EditorPort
     from gpudesk.ui.scene import Scene
     from gpudesk.watch.feed import DeskFeed
     from gpudesk.watch.planning import Planning
@@ -66,6 +67,7 @@ class GpudeskApp(ActingApp, inherit_bindings=False):
         problems: Sequence[Problem] = (),
         planning: Callable[[], Planning] | None = None,
         acting: ActingMaker | None = None,
+        editors: Callable[[], EditorPort] | None = None,
     ) -> None:
         """Make the application; nothing is read or drawn yet.
 
@@ -77,6 +79,7 @@ class GpudeskApp(ActingApp, inherit_bindings=False):
             planning: makes who reads headers and plans, when that is first asked for; None leaves the planner out.
             acting: makes what actions are carried out with, once the first paint is done; takes who is to be told
                 what is done without a key. None leaves acting out.
+            editors: makes what the editors' screen works with, when that is first asked for; None leaves it out.
         """
         super().__init__(acting, driver_class=_driver_class(), ansi_color=True if settings.ansi_colors else None)
         self._feed = feed
@@ -84,6 +87,7 @@ class GpudeskApp(ActingApp, inherit_bindings=False):
         self._banner = banner
         self._planning = planning
         self._planner: Planning | None = None
+        self._editors = editors
         self._keymap_in_use = {} if check_keymap(settings.keymap) else dict(settings.keymap)
         self._palette: Palette | None = None
         self._palette_look: tuple[str, bool] | None = None
@@ -225,6 +229,21 @@ class GpudeskApp(ActingApp, inherit_bindings=False):
         planner = PlannerScreen(self._planner, banner=self._banner, keymap=self._keymap_in_use, door=door)
         planner.show(self.scene(), self.palette)
         self.push_screen(planner)
+
+    def action_editors(self) -> None:
+        """Set up editors."""
+        from gpudesk.ui.editors.screen import EditorsScreen
+
+        if isinstance(self.screen, EditorsScreen):
+            return
+        if self._editors is None:
+            self.notify("there is nobody to ask about editors here", severity="warning", timeout=3)
+            return
+        editors = EditorsScreen(
+            self._editors(), banner=self._banner, keymap=self._keymap_in_use, read_only=self._settings.read_only
+        )
+        editors.show(self.scene(), self.palette)
+        self.push_screen(editors)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Return what the palette finds: the registry's actions that make sense here, and the themes."""

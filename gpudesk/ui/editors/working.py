@@ -1,0 +1,212 @@
+"""What the screen asks and what it gets: worked out beside the screen's thread, because files and headers are read."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from gpudesk.editor_desk import EditorChoice, Option, Picked
+from gpudesk.errors import GpudeskError
+from gpudesk.exports.chosen import ROLES, Together
+from gpudesk.exports.overview import EditorState, state_of
+from gpudesk.exports.values import Chosen, Export, Role, Way
+from gpudesk.planner_values import AskedModel
+from gpudesk.records import dataclass
+
+if TYPE_CHECKING:
+    from gpudesk.domain.desk import Desk
+    from gpudesk.ui.editors.port import EditorPort
+
+RESIDENT, SUGGESTED, BY_HAND = "loaded", "suggested", "by hand"
+SET_PREFIX = "set "
+OPTIONS_JUDGED = 40
+"""Models of a role whose fit is worked out; the best ones come first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is to be worked out."""
+
+    desk: Desk
+    editor: str | None = None
+    """Id of the selected editor."""
+    origin: str = RESIDENT
+    """`loaded`, `suggested`, `set NAME`, `by hand`."""
+    words: tuple[tuple[Role, AskedModel], ...] = ()
+    """By hand: the models."""
+    way: Way | None = None
+    judge: Role | None = None
+    """Also tell what each model that could do this role would come to."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoleOption:
+    """A model for a role, with what choosing it would come to."""
+
+    name: str
+    reason: str
+    chosen: bool = False
+    together: Together | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of it."""
+
+    question: Question
+    states: tuple[EditorState, ...] = ()
+    origins: tuple[str, ...] = (RESIDENT, SUGGESTED)
+    picked: Picked | None = None
+    chosen: Chosen | None = None
+    together: Together | None = None
+    export: Export | None = None
+    options: Mapping[Role, tuple[Option, ...]] | None = None
+    judged: tuple[RoleOption, ...] = ()
+    choice_problem: str | None = None
+    """Why there are no models."""
+    export_problem: str | None = None
+    """Why there is no change to show."""
+
+
+class Worker:
+    """Works out one thing after the other; of questions asked meanwhile only the newest."""
+
+    def __init__(self, port: EditorPort, tell: Callable[[Answer], None]) -> None:
+        """Begin; nothing is read before something is asked.
+
+        Args:
+            port: what to work with.
+            tell: called with each answer, from the worker's thread.
+        """
+        self._port, self._tell = port, tell
+        self._lock = threading.Condition()
+        self._waiting: Question | None = None
+        self._busy = False
+        self._stopped = False
+        self._thread: threading.Thread | None = None
+        self._choice: EditorChoice | None = None
+        self._options: tuple[object, Mapping[Role, tuple[Option, ...]]] | None = None
+
+    def ask(self, question: Question) -> None:
+        """Have something worked out."""
+        with self._lock:
+            self._waiting = question
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="gpudesk editors", daemon=True)
+                self._thread.start()
+            self._lock.notify()
+
+    @property
+    def idle(self) -> bool:
+        """Everything that was asked has been told."""
+        with self._lock:
+            return self._waiting is None and not self._busy
+
+    def stop(self) -> None:
+        """Work out nothing more."""
+        with self._lock:
+            self._stopped = True
+            self._waiting = None
+            self._lock.notify()
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                while self._waiting is None and not self._stopped:
+                    self._lock.wait()
+                if self._waiting is None:
+                    return
+                question, self._waiting, self._busy = self._waiting, None, True
+            try:
+                answer = self._answer(question)
+            except Exception as error:  # noqa: BLE001 - a file nobody foresaw must not take the screen down with it
+                answer = Answer(question, export_problem=f"{type(error).__name__}: {error}")
+            with self._lock:
+                self._busy = False
+                overtaken = self._waiting is not None or self._stopped
+            if not overtaken:
+                self._tell(answer)
+
+    def _answer(self, question: Question) -> Answer:
+        from gpudesk.exports.registry import editors
+
+        port, desk = self._port, question.desk
+        known = editors()
+        looked = [state_of(each, port.around, desk) for each in known]
+        states = tuple(sorted(looked, key=lambda state: not state.found))
+        choice = self._choice_on(desk)
+        origins = (RESIDENT, SUGGESTED, *(SET_PREFIX + name for name in choice.set_names()))
+        options = self._options_on(desk, choice)
+        picked, chosen, together, export = None, None, None, None
+        choice_problem, export_problem = None, None
+        try:
+            picked = _picked(choice, question)
+            chosen = choice.complete(picked)
+            together = choice.judge(chosen.models)
+        except GpudeskError as error:
+            choice_problem = f"{error.message}. {error.hint}" if error.hint else error.message
+        wanted = question.editor or states[0].id
+        editor = next((each for each in known if each.id == wanted), known[0])
+        if chosen is not None:
+            way = question.way if question.way in editor.ways else editor.ways[0]
+            try:
+                export = editor.export(chosen, port.around, way)
+            except GpudeskError as error:
+                export_problem = f"{error.message}. {error.hint}" if error.hint else error.message
+        judged = _judged(choice, question.judge, chosen, options) if question.judge is not None else ()
+        return Answer(
+            question, states, origins, picked, chosen, together, export, options, judged, choice_problem,
+            export_problem,
+        )  # fmt: skip
+
+    def _choice_on(self, desk: Desk) -> EditorChoice:
+        if self._choice is None:
+            self._choice = EditorChoice(desk, self._port.planning, self._port.sets)
+        else:
+            self._choice = self._choice.moved(desk)
+        return self._choice
+
+    def _options_on(self, desk: Desk, choice: EditorChoice) -> Mapping[Role, tuple[Option, ...]]:
+        if self._options is None or self._options[0] != desk.installed:
+            self._options = (desk.installed, {role: choice.options(role) for role in ROLES})
+        return self._options[1]
+
+
+def words_of(chosen: Chosen | None) -> dict[Role, AskedModel]:
+    """Return chosen models as somebody would name them, to change one of them."""
+    words: dict[Role, AskedModel] = {}
+    for role in ROLES:
+        model = chosen.of(role) if chosen is not None else None
+        if model is not None:
+            words[role] = AskedModel(model.name)
+    return words
+
+
+def _picked(choice: EditorChoice, question: Question) -> Picked:
+    if question.origin == BY_HAND:
+        return choice.by_hand(dict(question.words))
+    if question.origin == SUGGESTED:
+        return choice.suggested()
+    if question.origin.startswith(SET_PREFIX):
+        return choice.of_set(question.origin.removeprefix(SET_PREFIX))
+    return choice.resident() or choice.suggested()
+
+
+def _judged(
+    choice: EditorChoice, role: Role, chosen: Chosen | None, options: Mapping[Role, tuple[Option, ...]]
+) -> tuple[RoleOption, ...]:
+    """Tell of each model for a role whether it fits with the models of the other roles."""
+    words = words_of(chosen)
+    now = words.get(role)
+    found = []
+    for number, option in enumerate(options[role]):
+        together = None
+        if number < OPTIONS_JUDGED:
+            try:
+                picked = choice.by_hand({**words, role: AskedModel(option.name)})
+                together = choice.judge(choice.complete(picked, judged=False).models)
+            except GpudeskError as error:
+                together = Together(note=error.message)
+        found.append(RoleOption(option.name, option.reason, now is not None and now.word == option.name, together))
+    return tuple(found)
