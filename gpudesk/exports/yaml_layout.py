@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from gpudesk.errors import ExportError
-from gpudesk.exports.text_file import line_and_column
-from gpudesk.exports.yaml_tree import Document, Node
+from gpudesk.exports.text_file import line_and_column, line_end_of
+from gpudesk.exports.values import Edit
+from gpudesk.exports.yaml_tree import Document, Node, walk
 from gpudesk.records import dataclass
 
 
@@ -114,3 +115,25 @@ def whole_lines(document: Document, start: int, end: int) -> tuple[int, int]:
         behind = re.match(r"\r?\n", text[end:])
         return 0, end + (behind.end() if behind else 0)
     return first - (2 if text[first - 2 : first] == "\r\n" else 1), end
+
+
+def at_end(document: Document, lines: str) -> Edit:
+    """Return what puts lines behind the last key of a mapping in block style, such that cutting them out undoes it."""
+    text, root = document.text, document.root
+    if root is None:
+        raise refused(document, 0, "there is nothing in it")
+    margin, end = line_end_of(text), len(text)
+    if (closing := re.search(r"^\.\.\.(?=[ \t\r\n]|\Z)", text[root.end :], re.MULTILINE)) is not None:
+        end = root.end + closing.start()
+    place = _before_line_end(text, end)
+    last = list(walk(root))[-1]
+    if place == len(text) and last.style in {"|", ">"}:  # a line end behind it would become part of its value
+        start = text.rfind("\n", 0, root.pairs()[-1][0].start) + 1
+        if start == 0:
+            return Edit(0, 0, lines + margin)
+        place = _before_line_end(text, start)
+    return Edit(place, place, margin + lines)
+
+
+def _before_line_end(text: str, end: int) -> int:
+    return end - (2 if text[end - 2 : end] == "\r\n" else 1 if text[end - 1 : end] == "\n" else 0)

@@ -17,6 +17,7 @@ from gpudesk.exports.values import Edit
 from gpudesk.exports.yaml_layout import (
     Style,
     after_comments,
+    at_end,
     column_of,
     content_end,
     dash_of,
@@ -203,23 +204,8 @@ def _new_key(document: Document, key: str, entries: Sequence[Any]) -> list[Edit]
         place = root.pairs()[-1][1].end if root.pairs() else text.index("{", root.start) + 1
         return [Edit(place, place, (", " if root.pairs() else "") + f"{flow_text(key)}{_ADDED_IN_FLOW}{listed}")]
     column = column_of(document, root.pairs()[0][0].start)
-    end = len(text)
-    if (closing := re.search(r"^\.\.\.(?=[ \t\r\n]|\Z)", text[root.end :], re.MULTILINE)) is not None:
-        end = root.end + closing.start()
-    style, margin = style_of(document, None), line_end_of(text)
-    added = f"{' ' * column}{key}:{ADDED}{_new_lines(document, entries, style)}"
-    place = _before_line_end(text, end)
-    last = list(walk(root))[-1]
-    if place == len(text) and last.style in {"|", ">"}:  # a line end behind it would become part of its value
-        start = text.rfind("\n", 0, root.pairs()[-1][0].start) + 1
-        if start == 0:
-            return [Edit(0, 0, added + margin)]
-        place = _before_line_end(text, start)
-    return [Edit(place, place, margin + added)]
-
-
-def _before_line_end(text: str, end: int) -> int:
-    return end - (2 if text[end - 2 : end] == "\r\n" else 1 if text[end - 1 : end] == "\n" else 0)
+    style = style_of(document, None)
+    return [at_end(document, f"{' ' * column}{key}:{ADDED}{_new_lines(document, entries, style)}")]
 
 
 def _new_lines(document: Document, entries: Iterable[Any], style: Style) -> str:
