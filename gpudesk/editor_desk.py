@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from gpudesk.fit.values import Wanted
     from gpudesk.planner_values import AskedModel
     from gpudesk.stores.working_sets import WorkingSetStore
-    from gpudesk.watch.planning import PlannableModel, Planning
+    from gpudesk.watch.planning import Ground, PlannableModel, Planning
 
+_BOUNDLESS = 1 << 60
 SUGGESTED_ROLES = ("code", "autocomplete", "embed")
 
 
@@ -255,11 +256,15 @@ class EditorChoice:
         leaving = [resident.name for resident in ground.residents]
         plan = self._planning.plan(wanted, ground, leaving=leaving, alternatives=False)
         names = {model.name for model in models}
+        # Where it spills, the plan tells what goes on the cards; asked is what would have to.
+        whole = plan if plan.verdict.value in {"fits", "tight"} else self._planning.plan(
+            wanted, _boundless(ground), alternatives=False
+        )  # fmt: skip
         return Together(
             verdict=plan.verdict.value,
-            needs_bytes=plan.total_bytes,
+            needs_bytes=whole.total_bytes,
             room_bytes=sum(card.budget.available_bytes for card in plan.cards),
-            by_model=tuple((made.name, made.parts.total_bytes) for made in plan.models),
+            by_model=tuple((made.name, made.parts.total_bytes) for made in whole.models),
             would_evict=tuple(name for name in plan.server.would_evict if name in names),
             swap_seconds=_swap_seconds(wanted),
         )
@@ -317,6 +322,15 @@ def _capabilities(
         if known is not None and known.capabilities is not None:
             return known.capabilities
     return None
+
+
+def _boundless(ground: Ground) -> Ground:
+    """Return cards on which everything fits."""
+    first = tuple(
+        replace(card, memory_total_bytes=_BOUNDLESS, available_bytes=_BOUNDLESS - card.reserve_bytes)
+        for card in ground.cards[:1]
+    )
+    return replace(ground, cards=first, residents=())
 
 
 def _swap_seconds(wanted: Sequence[Wanted]) -> float | None:

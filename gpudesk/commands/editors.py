@@ -15,6 +15,8 @@ from gpudesk.commands.editors_text import (
     show_lines,
 )
 from gpudesk.errors import ExitCode, RefusedError, UsageError
+from gpudesk.exports.overview import is_found
+from gpudesk.records import replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -151,6 +153,8 @@ def _write(editor: Editor, given: Mapping[str, Any], means: EditorMeans, out: Te
     with open_editors(means, whole=True) as session:
         picked, chosen = _chosen(given, session)
         export = editor.export(chosen, session.around, way, into=_path(given))
+        if given["path"] is None and not is_found(editor.files(session.around), session.around):
+            chosen = replace(chosen, warnings=(f"{editor.name} was not found on this computer", *chosen.warnings))
         if not given["json"]:
             _tell(chosen_lines(editor, picked, chosen, export), session, warn=chosen.warnings, notes=export.notes)
         applied = None

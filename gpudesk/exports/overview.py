@@ -53,7 +53,7 @@ class EditorState:
 def state_of(editor: Editor, around: Surroundings, desk: Desk | None) -> EditorState:
     """Look at one editor's files."""
     files = editor.files(around)
-    found = any(each.exists or _has_own_folder(each.path, around) for each in files)
+    found = is_found(files, around)
     state = EditorState(editor.id, editor.name, editor.ways, files, found)
     if not found or not any(each.exists for each in files):
         return state
@@ -70,6 +70,11 @@ def state_of(editor: Editor, around: Surroundings, desk: Desk | None) -> EditorS
     if any(each.severity is Severity.ERROR for each in findings):
         problem = None  # said by a finding, with its place
     return EditorState(editor.id, editor.name, editor.ways, files, found, set_up, findings, problem)
+
+
+def is_found(files: Sequence[Found], around: Surroundings) -> bool:
+    """Tell whether an editor is or was used on this computer; one without files of its own counts as found."""
+    return not files or any(each.exists or _has_own_folder(each.path, around) for each in files)
 
 
 def _has_own_folder(path: Path, around: Surroundings) -> bool:

@@ -247,6 +247,8 @@ class EditorsScreen(EditorPanels, inherit_bindings=False):
             self.notify(f"{state.name} is set up so already", timeout=3)
         else:
             warnings = answer.chosen.warnings if answer.chosen is not None else ()
+            if not state.found:
+                warnings = (f"{state.name} was not found on this computer", *warnings)
             self._confirm(f"Set up {state.name}?", export, warnings, f"{state.name} is set up")
 
     def action_restore(self) -> None:

@@ -113,7 +113,8 @@ def role_rows(answer: Answer | None, way: Way | None, desk: Desk) -> tuple[RoleR
         else:
             rows.append(_model_row(role, model, sizes.get(model.name), desk))
     if way is not None:
-        several = any(state.id == answer.question.editor and len(state.ways) > 1 for state in answer.states)
+        editor = answer.export.editor if answer.export is not None else answer.question.editor
+        several = any(state.id == editor and len(state.ways) > 1 for state in answer.states)
         rows.append(RoleRow(WAY, "written as", f"‹ {way.value} ›" if several else way.value))
     return tuple(rows)
 
@@ -167,7 +168,7 @@ OPTIONS: Table[RoleOption] = Table(
         Column("box", "", 1, lambda option, _: (Span("▸" if option.chosen else " ", "accent"),)),
         Column("name", "MODEL", 14, lambda option, _: (Span(option.name, "strong"),), grow=1,
                order=lambda option, _: option.name.lower()),
-        Column("fit", "WITH THE OTHERS", 26, _option_fit,
+        Column("fit", "WITH THE OTHERS", 31, _option_fit,
                help="Whether all models of the list stay loaded together when this one is chosen"),
         Column("reason", "WHY", 34, lambda option, _: (Span(option.reason, "dim"),), rank=1),
     ),
