@@ -233,7 +233,12 @@ def editor_surroundings(folders: Folders, *, demo: bool) -> Surroundings:
     from gpudesk.exports.editor import Surroundings
 
     if demo:
-        return Surroundings(folders.data.parent / "home", {}, sys.platform)
+        from gpudesk.sim.editor_files import furnish
+
+        furnished = folders.data.parent / "home"
+        if not furnished.exists():
+            furnish(furnished)
+        return Surroundings(furnished, {}, sys.platform)
     here, home = Path.cwd(), Path.home()
     return Surroundings(home, os.environ, sys.platform, None if here == home else here)
 

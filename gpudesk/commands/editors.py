@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from gpudesk.output import Value
 
 
+FIX_ROUNDS = 4
+"""A key that was moved may be wrong in its new place as well."""
+
+
 def run(given: Mapping[str, Any], means: EditorMeans, out: TextIO) -> int:
     """Run one of them and return the exit code.
 
@@ -115,7 +119,7 @@ def _check(given: Mapping[str, Any], means: EditorMeans, out: TextIO) -> int:
         if given["fix"]:
             acting.refuse_read_only(session.settings)
             for state in states:
-                fixed += _fix(state, given, session, out)
+                fixed += _fix_all(state, given, session, out)
             if fixed and not given["dry_run"]:
                 states = [state for state in _states(given["editor"], session) if state.found or given["editor"]]
         if given["json"]:
@@ -126,6 +130,18 @@ def _check(given: Mapping[str, Any], means: EditorMeans, out: TextIO) -> int:
             _write_lines(out, check_lines(states, acting.style_for(out, session.settings)), session)
     wrong = any(state.wrong or state.problem is not None for state in states)
     return ExitCode.FAILED if wrong else ExitCode.OK
+
+
+def _fix_all(state: EditorState, given: Mapping[str, Any], session: EditorSession, out: TextIO) -> int:
+    """Make the safe fixes of one editor, and those that are safe once these are made."""
+    total = 0
+    for _ in range(FIX_ROUNDS):
+        fixed = _fix(state, given, session, out)
+        total += fixed
+        if not fixed or given["dry_run"]:
+            break
+        (state,) = _states(state.id, session)
+    return total
 
 
 def _fix(state: EditorState, given: Mapping[str, Any], session: EditorSession, out: TextIO) -> int:
