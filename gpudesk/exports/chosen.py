@@ -226,7 +226,7 @@ def _unfit(pick: Pick, known: Known) -> Iterable[str]:
     Raises:
         UsageError: it cannot do the role at all.
     """
-    from gpudesk.exports.editors.continue_names import fills_in_the_middle
+    from gpudesk.fit.roles import fills_by_name
 
     name = known.name
     talks = Role.CHAT in pick.roles
@@ -236,11 +236,7 @@ def _unfit(pick: Pick, known: Known) -> Iterable[str]:
         yield f"{name} is no embedding model: what it makes of a text finds little"
     if talks and _is_base(name):
         yield f"{name} is a base model: it goes on with a text instead of answering; it is made for autocomplete"
-    if (
-        Role.AUTOCOMPLETE in pick.roles
-        and known.can("insert") is not True
-        and not fills_in_the_middle(name, known.family)
-    ):
+    if Role.AUTOCOMPLETE in pick.roles and not known.can("insert") and not fills_by_name(name):
         yield f"{name} is not known to fill in the middle: completions may be explanations or noise"
     if pick.context_length is not None and known.context_now not in (None, pick.context_length):
         yield (

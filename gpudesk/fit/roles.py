@@ -50,6 +50,11 @@ class Suitability:
     reason: str
 
 
+def fills_by_name(name: str) -> bool:
+    """Tell whether a model's name says that it was trained to fill in the middle."""
+    return _FILLS.search(name.lower()) is not None
+
+
 def billions(metadata: ModelMetadata) -> float:
     """Return parameters in units of 10**9; by file size at 5 bits each when no tensor is known."""
     count = sum(prod(tensor.shape) for tensor in metadata.tensors) if metadata.tensors else 0
