@@ -178,7 +178,11 @@ def _append(document: Document, name: Node, items: Node, entries: list[Any], cut
     style = style_of(document, items if items.kind == "sequence" else None)
     if items.kind == "sequence" and items.style == "block":
         last = max(index for index in range(len(items.items())) if index not in cut)
-        place = after_comments(text, content_end(document, items.value[last]), style.dash_column)
+        node = items.value[last]
+        place = after_comments(text, content_end(document, node), style.dash_column)
+        if place == len(text) and list(walk(node))[-1].style in {"|", ">"}:
+            # A line end behind it would become part of its value.
+            place, _ = whole_lines(document, dash_of(document, node), content_end(document, node))
         return [Edit(place, place, _new_lines(document, entries, style))]
     found = _EMPTY.match(text, name.end)
     if document.root is not None and document.root.style == "block" and found and not items.anchor and not items.tag:

@@ -46,7 +46,11 @@ def test_comes_out_without_a_trace(text: str) -> None:
     assert merged(with_ours, CHAT, TAB) == with_ours
 
     before, after = loaded(text), loaded(with_ours)
-    assert after.pop("models") == [*(before.pop("models", None) or []), CHAT, TAB]
+    theirs, models = before.pop("models", None) or [], after.pop("models")
+    if text.endswith("\n") or models[-1] == TAB:
+        assert models == [*theirs, CHAT, TAB]
+    else:  # behind a block scalar without a line end nothing can come without changing it
+        assert models == [*theirs[:-1], CHAT, TAB, theirs[-1]]
     assert after == before
 
 
@@ -83,6 +87,7 @@ def test_an_entry_is_replaced_in_its_place(text: str) -> None:
         ("models:\n-   name: b\n", "models:\n-   name: b\n-   name: gpudesk a\n"),
         ("models:\n  - b: |+\n      c\n\n\nx: 1\n", "models:\n  - b: |+\n      c\n\n\n  - name: gpudesk a\nx: 1\n"),
         ("models:\n  - b: c # d\n    # e\n\n# f\n", "models:\n  - b: c # d\n    # e\n  - name: gpudesk a\n\n# f\n"),
+        ("models:\n  - b\n  - |\n    c", "models:\n  - b\n  - name: gpudesk a\n  - |\n    c"),
         ("models:\r\n  - b\r\n", "models:\r\n  - b\r\n  - name: gpudesk a\r\n"),
         ("models: [b]\n", 'models: [b, {"name": "gpudesk a"}]\n'),
         ("models: [b, # c\n  d, ]\n", 'models: [b, # c\n  d, {"name": "gpudesk a"}, ]\n'),

@@ -63,3 +63,10 @@ def test_what_the_user_changed_stays() -> None:
     text = with_values(read("model: a\nx: 1\n"), {"model": "b", "y": 2})
     changed = text.replace("model: b # gpudesk: instead of a", "model: c").replace("added", "added, and I need it")
     assert without_values(read(changed)) == changed
+
+
+def test_several_lines_before_a_value_that_must_stay_last() -> None:
+    text = "rules:\r\n- |\r\n   Be brief."
+    after = with_values(read(text), {"a": 1, "b": 2})
+    assert after == "a: 1 # gpudesk: added\r\nb: 2 # gpudesk: added\r\n" + text
+    assert without_values(read(after)) == text
