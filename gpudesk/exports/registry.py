@@ -18,6 +18,11 @@ MODULES: Mapping[str, str] = {
     "vscode": "vscode:VsCode",
     "llama-vscode": "llama_vscode:LlamaVsCode",
     "opencode": "opencode:OpenCode",
+    "codex": "codex:Codex",
+    "claude-code": "claude_code:ClaudeCode",
+    "aider": "aider:Aider",
+    "neovim": "neovim:Neovim",
+    "cline": "cline:Cline",
 }
 """Each editor as it is typed, with its module in `gpudesk.exports.editors` and its class."""
 

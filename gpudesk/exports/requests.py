@@ -57,12 +57,14 @@ class Request:
     own_context: bool = False
     """What is sent is a number of the editor's own choice."""
     wants_v1: bool | None = None
-    """Whether the URL has to end with /v1; None: either will do."""
+    """Whether the URL has to be one below /v1; None: either will do."""
+    v1_path: str = "/v1"
+    """What the URL has to end with then."""
 
 
 def base_url(url: str) -> str:
     """Return an engine's URL such that two of one server are the same."""
-    text = re.sub(r"(?i)/v1(?:/.*)?\Z", "", url.strip().rstrip("/")).rstrip("/")
+    text = re.sub(r"(?i)/(?:v1|api)(?:/.*)?\Z", "", url.strip().rstrip("/")).rstrip("/")
     if "://" not in text:
         text = f"http://{text}"
     return _LOCAL.sub("//127.0.0.1", text)
@@ -106,10 +108,10 @@ def _of_url(request: Request) -> Iterable[Finding]:
             request,
             "v1-missing",
             Severity.ERROR,
-            f"{request.url} does not end with /v1",
+            f"{request.url} does not end with {request.v1_path}",
             f"{request.editor} speaks the protocol of OpenAI, which the engine answers below /v1 only: "
             "every request fails",
-            f"Write {request.url.rstrip('/')}/v1",
+            f"Write {base_url(request.url)}{request.v1_path}",
         )
 
 

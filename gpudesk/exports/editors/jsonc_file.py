@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,11 +76,9 @@ def without_own_file(path: Path) -> FileChange | None:
 
 def unreadable(path: Path, error: ExportError, effect: str) -> Finding:
     """Return what to say of a file that cannot be read."""
-    message, line = error.message, None
-    if ", line " in message:
-        number = message.split(", line ", 1)[1].split(",", 1)[0].split(":", 1)[0]
-        line = int(number) if number.isdecimal() else None
-    return Finding("unreadable", Severity.ERROR, path, line, "", message, effect, error.hint)
+    found = re.search(r"(?:\A|, )line (\d+)", error.message)
+    line = None if found is None else int(found[1])
+    return Finding("unreadable", Severity.ERROR, path, line, "", error.message, effect, error.hint)
 
 
 def line_of(document: Document, node: Node) -> int:

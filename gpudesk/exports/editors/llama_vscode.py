@@ -106,10 +106,14 @@ def _line(document: Document, key: str) -> int | None:
     return None if node is None else line_of(document, node)
 
 
+def _is_switched(document: Document) -> bool:
+    node = document.root.at((_PREFIX + "use_openai_endpoint",)) if document.root is not None else None
+    return node is not None and node.data is True
+
+
 def _forgotten(document: Document, path: Path) -> Iterable[Finding]:
     """Find a model that is named and never asked."""
-    switch = document.root.at((_PREFIX + "use_openai_endpoint",)) if document.root is not None else None
-    if _text(document, "openai_client_model") and (switch is None or switch.data is not True):
+    if _text(document, "openai_client_model") and not _is_switched(document):
         yield Finding(
             "model-not-used",
             Severity.ERROR,
@@ -124,7 +128,7 @@ def _forgotten(document: Document, path: Path) -> Iterable[Finding]:
 
 def _requests(document: Document, path: Path) -> Iterable[Request]:
     model = _text(document, "openai_client_model")
-    if model:
+    if model and _is_switched(document):
         line, url = _line(document, "endpoint"), _text(document, "endpoint") or "http://127.0.0.1:8012"
         where = _PREFIX + "endpoint"
         yield Request("llama.vscode", path, line, where, model, url, compatible=True, completes=True, wants_v1=True)

@@ -110,4 +110,14 @@ def _requests(document: Document, path: Path) -> Iterable[Request]:
             if isinstance(url, str) and isinstance(name, str):
                 where = f"[{place}].models[{number}]"
                 line = line_of(document, model.node)
-                yield Request("VS Code", path, line, where, name, url, compatible=True, wants_v1=True)
+                yield Request(
+                    "VS Code",
+                    path,
+                    line,
+                    where,
+                    name,
+                    url,
+                    compatible=True,
+                    wants_v1=True,
+                    v1_path="/v1/chat/completions",
+                )

@@ -118,7 +118,12 @@ def check_files(editor: str, case: str, home: Path) -> None:
     folder = FOLDER / editor / case / "after"
     if os.environ.get("GPUDESK_TEST_UPDATE_GOLDEN"):
         shutil.rmtree(folder, ignore_errors=True)
-        for name, data in content(home).items():
+        for name, data in _portable(home).items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(data)
-    assert content(home) == content(folder)
+    assert _portable(home) == content(folder)
+
+
+def _portable(home: Path) -> dict[str, bytes]:
+    """Return the files of a home directory with its own path as `HOME`."""
+    return {name: data.replace(os.fsencode(home), b"HOME") for name, data in content(home).items()}

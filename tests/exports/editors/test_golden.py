@@ -4,20 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from gpudesk.exports.registry import editor
+from gpudesk.exports.registry import MODULES, editor
 from gpudesk.exports.values import Way
 from gpudesk.exports.writing import apply
 from tests.exports.editors import cases
-from tests.exports.editors.cases import FOLDER
 
 OWN_TESTS = {"continue"}
 """Editors whose golden files have another form, with tests of their own."""
-ALL = [
-    (folder.name, case)
-    for folder in sorted(FOLDER.iterdir())
-    if folder.is_dir() and folder.name not in OWN_TESTS
-    for case in cases.cases(folder.name)
-]
+ALL = [(name, case) for name in MODULES if name not in OWN_TESTS for case in cases.cases(name)]
 
 
 @pytest.mark.parametrize(("name", "case"), ALL)

@@ -1,0 +1,160 @@
+"""Aider: an own configuration and own model settings, which `aider --config` takes.
+
+Aider sets `num_ctx` anew for each request, as large as it needs, so that Ollama loads the model again and again,
+unless the model's settings name one (aider.chat/docs/llms/ollama.html). The address goes by the environment, which
+`set-env` reaches (Aider-AI/aider#3017). A second model for commit messages (`weak-model`) would put the first out of
+memory, so it is the same one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpudesk.domain.keep_alive import FOREVER, KeepAliveWish
+from gpudesk.errors import ExportError
+from gpudesk.exports.editor import Found
+from gpudesk.exports.editors.jsonc_file import own_file, unreadable, without_own_file
+from gpudesk.exports.requests import Request, findings
+from gpudesk.exports.text_file import read_text
+from gpudesk.exports.values import Export, Finding, Role, Way
+from gpudesk.paths import shortened
+from gpudesk.records import replace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gpudesk.domain.desk import Desk
+    from gpudesk.exports.editor import Surroundings
+    from gpudesk.exports.values import Chosen, ChosenModel
+
+_EFFECT = "Aider does not start"
+_CONFIG, _SETTINGS = ".aider.gpudesk.conf.yml", ".aider.gpudesk.model.settings.yml"
+
+
+class Aider:
+    """Aider."""
+
+    id = "aider"
+    name = "Aider"
+    ways = (Way.OWN_FILE, Way.PRINT)
+
+    def files(self, around: Surroundings) -> tuple[Found, ...]:
+        """Return gpudesk's own files and the user's."""
+        kinds = {
+            _CONFIG: "own file of gpudesk",
+            _SETTINGS: "own file of gpudesk",
+            ".aider.conf.yml": ".aider.conf.yml",
+            ".aider.model.settings.yml": ".aider.model.settings.yml",
+        }
+        return tuple(Found(around.home / name, (around.home / name).exists(), kind) for name, kind in kinds.items())
+
+    def export(self, chosen: Chosen, around: Surroundings, way: Way, *, into: Path | None = None) -> Export:
+        """Return both files; raises ExportError when one cannot be read."""
+        chat = chosen.of(Role.CHAT)
+        notes = list(chosen.warnings)
+        path = into or around.home / _CONFIG
+        settings = path.with_name(_SETTINGS)
+        config_text, settings_text = ("", "") if chat is None else (_config(chat, settings), _model_settings(chat))
+        if chat is not None and chat.context_length is None:
+            notes.append(
+                f"Aider sends a num_ctx of its own choice with every request; the context of {chat.name} is not known "
+                "here, so it is not held to it"
+            )
+        if way is Way.PRINT:
+            snippet = f"# {path.name}\n{config_text}\n# {settings.name}\n{settings_text}"
+            return Export(self.id, way, snippet=snippet, notes=tuple(notes))
+        notes.append(f"Start it with  aider --config {shortened(path)}")
+        first = own_file(self.id, settings, settings_text, "the context and the keep-alive of the model", notes)
+        second = own_file(self.id, path, config_text, "the model of gpudesk", notes)
+        return replace(second, changes=(*first.changes, *second.changes))
+
+    def check(self, around: Surroundings, desk: Desk | None) -> tuple[Finding, ...]:
+        """Find what is silently wrong."""
+        found: list[Finding] = []
+        for config, settings in ((_CONFIG, _SETTINGS), (".aider.conf.yml", ".aider.model.settings.yml")):
+            path = around.home / config
+            if not path.exists():
+                continue
+            try:
+                requests = list(_requests(path, around.home / settings))
+            except ExportError as error:
+                found.append(unreadable(path, error, _EFFECT))
+            else:
+                found += findings(requests, desk)
+        return tuple(found)
+
+    def remove(self, around: Surroundings) -> Export:
+        """Return no files of gpudesk's; the user's were never changed."""
+        changes = [without_own_file(around.home / name) for name in (_CONFIG, _SETTINGS)]
+        return Export(self.id, Way.OWN_FILE, tuple(change for change in changes if change is not None))
+
+
+def _config(chat: ChosenModel, settings: Path) -> str:
+    model = json.dumps(f"ollama_chat/{chat.name}")
+    return (
+        f"model: {model}\n"
+        f"weak-model: {model}\n"
+        f"editor-model: {model}\n"
+        f"set-env:\n  - {json.dumps(f'OLLAMA_API_BASE={chat.engine_url}')}\n"
+        f"model-settings-file: {json.dumps(str(settings), ensure_ascii=False)}\n"
+    )
+
+
+def _model_settings(chat: ChosenModel) -> str:
+    context = "" if chat.context_length is None else f"    num_ctx: {chat.context_length}\n"
+    name = json.dumps(f"ollama_chat/{chat.name}")
+    return f"- name: {name}\n  extra_params:\n{context}    keep_alive: {chat.keep_alive.wire}\n"
+
+
+def _requests(path: Path, settings: Path) -> Iterable[Request]:
+    """Read both files with the parser for Continue's, which takes all of the YAML that people write."""
+    from gpudesk.exports.yaml_tree import read
+
+    file = read_text(path)
+    document = read(file.text)
+    data = document.data(document.root)
+    if not isinstance(data, dict):
+        return
+    given = data.get("set-env") or []
+    variables = dict(
+        str(each).split("=", 1) for each in (given if isinstance(given, list) else [given]) if "=" in str(each)
+    )
+    url = variables.get("OLLAMA_API_BASE", "http://127.0.0.1:11434")
+    extra = _extra_params(settings)
+    for key in ("model", "weak-model", "editor-model"):
+        provider, _, name = str(data.get(key) or "").partition("/")
+        if provider not in {"ollama", "ollama_chat"} or not name:
+            continue
+        told = extra.get(f"{provider}/{name}", {})
+        line = next((n for n, text in enumerate(file.text.split("\n"), 1) if re.match(rf"{key}\s*:", text)), None)
+        context, stays = told.get("num_ctx"), told.get("keep_alive")
+        yield Request(
+            "Aider",
+            path,
+            line,
+            key,
+            name,
+            url,
+            context_length=context if type(context) is int else None,
+            keep_alive=None if type(stays) is not int else FOREVER if stays < 0 else KeepAliveWish(float(stays)),
+            own_context=True,
+            wants_v1=False,
+        )
+
+
+def _extra_params(settings: Path) -> dict[str, dict[str, object]]:
+    from gpudesk.exports.yaml_tree import read
+
+    file = read_text(settings)
+    if file.data is None:
+        return {}
+    document = read(file.text)
+    listed = document.data(document.root)
+    told = {}
+    for entry in listed if isinstance(listed, list) else []:
+        if isinstance(entry, dict) and isinstance(entry.get("extra_params"), dict):
+            told[str(entry.get("name"))] = entry["extra_params"]
+    return told

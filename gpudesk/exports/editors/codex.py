@@ -1,0 +1,155 @@
+"""Codex CLI: a profile file of its own, or keys in `config.toml`.
+
+Since 0.134 `codex --profile NAME` lays `$CODEX_HOME/NAME.config.toml` over `config.toml`; `[profiles.NAME]` is no
+longer read, and `wire_api` knows only `responses` (developers.openai.com/codex/config-advanced). The IDE extension
+knows no profiles: for it, the keys have to be in `config.toml`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpudesk.errors import ExportError
+from gpudesk.exports.editor import Found
+from gpudesk.exports.editors.jsonc_file import own_file, unreadable, without_own_file
+from gpudesk.exports.requests import Request, compatible_notes, findings
+from gpudesk.exports.text_file import read_text
+from gpudesk.exports.toml_splice import check as parsed
+from gpudesk.exports.toml_splice import scalar_text, table_text, with_values, without_ours
+from gpudesk.exports.values import Export, FileChange, Finding, Role, Severity, Way
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from gpudesk.domain.desk import Desk
+    from gpudesk.exports.editor import Surroundings
+    from gpudesk.exports.values import Chosen
+
+_EFFECT = "Codex does not start"
+_LEAST_CONTEXT = 65536
+"""What Ollama advises for Codex (ollama/ollama docs/integrations/codex.mdx)."""
+
+
+class Codex:
+    """Codex CLI."""
+
+    id = "codex"
+    name = "Codex CLI"
+    ways = (Way.OWN_FILE, Way.MERGE, Way.PRINT)
+
+    def files(self, around: Surroundings) -> tuple[Found, ...]:
+        """Return gpudesk's profile and the user's configuration."""
+        own, users = _folder(around) / "gpudesk.config.toml", _folder(around) / "config.toml"
+        return (Found(own, own.exists(), "profile gpudesk"), Found(users, users.exists(), "config.toml"))
+
+    def export(self, chosen: Chosen, around: Surroundings, way: Way, *, into: Path | None = None) -> Export:
+        """Return the profile or the configuration; raises ExportError when a file cannot be changed."""
+        values, tables, notes = _values(chosen)
+        if way is Way.MERGE:
+            file = read_text(into or _folder(around) / "config.toml")
+            text = with_values(file.text, values, tables, file.path, _EFFECT)
+            change = FileChange(file.path, file.data, file.encoded(text), "the models of gpudesk", secret=True)
+            return Export(self.id, way, (change,) if change.changes else (), notes=tuple(notes))
+        lines = [f"{key} = {scalar_text(value)}" for key, value in values.items()]
+        text = "\n".join([*lines, "", *(table_text(name, table) for name, table in tables.items()), ""])
+        if way is Way.PRINT:
+            return Export(self.id, way, snippet=text, notes=tuple(notes))
+        notes.append("Start it with  codex --profile gpudesk  (0.134 or newer)")
+        return own_file(self.id, into or _folder(around) / "gpudesk.config.toml", text, "the profile gpudesk", notes)
+
+    def check(self, around: Surroundings, desk: Desk | None) -> tuple[Finding, ...]:
+        """Find what is silently wrong."""
+        found: list[Finding] = []
+        base: dict[str, Any] = {}
+        for file in reversed(self.files(around)):
+            if not file.exists:
+                continue
+            try:
+                text = read_text(file.path).text
+                data = parsed(text, file.path, _EFFECT)
+            except ExportError as error:
+                found.append(unreadable(file.path, error, _EFFECT))
+                continue
+            base = base or data
+            found += _findings(file.path, text, data)
+            found += findings(list(_requests(file.path, text, {**base, **data}, data)), desk)
+        return tuple(found)
+
+    def remove(self, around: Surroundings) -> Export:
+        """Return the configuration without gpudesk's keys, and no profile of gpudesk's."""
+        own, users = (file.path for file in self.files(around))
+        changes = [change for change in (without_own_file(own),) if change is not None]
+        file = read_text(users)
+        if file.data is not None:
+            text = without_ours(file.text)
+            emptied = not text and bool(file.text)
+            change = FileChange(
+                users, file.data, None if emptied else file.encoded(text), "without gpudesk", secret=True
+            )
+            changes += [change] if change.changes else []
+        return Export(self.id, Way.MERGE, tuple(changes))
+
+
+def _folder(around: Surroundings) -> Path:
+    return Path(around.environment.get("CODEX_HOME") or around.home / ".codex")
+
+
+def _values(chosen: Chosen) -> tuple[dict[str, Any], dict[str, dict[str, Any]], list[str]]:
+    chat = chosen.of(Role.CHAT)
+    notes = [*chosen.warnings, *compatible_notes("Codex", [chat] if chat else [])]
+    if chat is None:
+        return {}, {}, notes
+    values: dict[str, Any] = {"model": chat.name, "model_provider": "gpudesk"}
+    if chat.context_length is not None:
+        values["model_context_window"] = chat.context_length
+        if chat.context_length < _LEAST_CONTEXT:
+            notes.append(f"Codex wants a context of {_LEAST_CONTEXT} or more; {chat.name} has {chat.context_length}")
+    told = {"name": "Ollama", "base_url": f"{chat.engine_url}/v1", "wire_api": "responses"}
+    return values, {"model_providers.gpudesk": told}, notes
+
+
+def _line(text: str, key: str) -> int | None:
+    found = re.search(rf"^[ \t]*{re.escape(key)}[ \t]*=", text, re.MULTILINE)
+    return None if found is None else text.count("\n", 0, found.start()) + 1
+
+
+def _providers(data: Mapping[str, Any]) -> dict[str, Any]:
+    told = data.get("model_providers")
+    return {name: each for name, each in told.items() if isinstance(each, dict)} if isinstance(told, dict) else {}
+
+
+def _findings(path: Path, text: str, data: Mapping[str, Any]) -> Iterable[Finding]:
+    for name, provider in _providers(data).items():
+        if provider.get("wire_api", "responses") != "responses":
+            yield Finding(
+                "wire-api",
+                Severity.ERROR,
+                path,
+                _line(text, "wire_api"),
+                f"model_providers.{name}.wire_api",
+                f'wire_api is "{provider["wire_api"]}"',
+                "Codex refuses to start: since 2026 it speaks the Responses API only",
+                'Set it to "responses"; Ollama answers it since 0.13.3',
+            )
+    if "profile" in data or "profiles" in data:
+        key = "profile" if "profile" in data else "profiles"
+        yield Finding(
+            "old-profile",
+            Severity.WARNING,
+            path,
+            _line(text, key) if key == "profile" else None,
+            key,
+            f"{key} is no longer read",
+            "since Codex 0.134 a profile is a file NAME.config.toml beside this one",
+            "Move it there",
+        )
+
+
+def _requests(path: Path, text: str, data: Mapping[str, Any], own: Mapping[str, Any]) -> Iterable[Request]:
+    model, name = own.get("model"), data.get("model_provider")
+    provider = _providers(data).get(str(name), {})
+    url = provider.get("base_url")
+    if isinstance(model, str) and isinstance(url, str):
+        yield Request("Codex", path, _line(text, "model"), "model", model, url, compatible=True, wants_v1=True)

@@ -1,0 +1,233 @@
+"""What is silently wrong in configurations of editors other than Continue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gpudesk.domain.desk import Desk
+from gpudesk.exports.editor import Surroundings
+from gpudesk.exports.registry import editor
+from gpudesk.exports.requests import base_url, full_name
+from gpudesk.exports.values import Finding, Severity
+from gpudesk.records import replace
+from tests.exports.editors.cases import CHAT, TAB, around, desk
+
+ZED, VSCODE = ".config/zed/settings.json", ".config/Code/User/chatLanguageModels.json"
+LLAMA, OPENCODE = ".config/Code/User/settings.json", ".config/opencode/opencode.json"
+CODEX, CLAUDE, AIDER = ".codex/config.toml", ".claude/settings.json", ".aider.conf.yml"
+
+
+def found(name: str, path: str, text: str, home: Path, seen: Desk | None) -> list[tuple[str, int | None]]:
+    return [(each.code, each.line) for each in findings(name, path, text, home, seen)]
+
+
+def findings(name: str, path: str, text: str, home: Path, seen: Desk | None) -> tuple[Finding, ...]:
+    (home / path).parent.mkdir(parents=True, exist_ok=True)
+    (home / path).write_text(text, encoding="utf-8")
+    return editor(name).check(around(home), seen)
+
+
+def zed(**told: str) -> str:
+    values = {"url": "http://localhost:11434", "model": CHAT, "listed": '"max_tokens": 32768', "tab": TAB} | told
+    text = (
+        '{"agent": {"default_model": {"provider": "ollama", "model": "MODEL"}},\n'
+        '"language_models": {"ollama": {"api_url": "URL", "available_models": [\n'
+        '{"name": "MODEL", LISTED}]}},\n'
+        '"edit_predictions": {"provider": "ollama", "ollama": {\n'
+        '"model": "TAB", "api_url": "URL"}}}'
+    )
+    for word in ("url", "model", "listed", "tab"):
+        text = text.replace(word.upper(), values[word])
+    return text
+
+
+ZED_HINT = ("context-not-sent", 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "text", "codes"),
+    [
+        ("zed", ZED, zed(), [ZED_HINT]),
+        ("zed", ZED, zed(url="http://localhost:11434/v1"), [("v1-in-url", 3), ("v1-in-url", 5), ZED_HINT]),
+        ("zed", ZED, zed(url="http://gpu-box.lan:11434"), []),
+        ("zed", ZED, zed(model="llama3"), [("not-installed", 3), ZED_HINT]),
+        ("zed", ZED, zed(listed='"max_tokens": 8192'), [("context-mismatch", 3), ZED_HINT]),
+        ("zed", ZED, zed(listed='"x": 1'), [("context-unset", 3), ZED_HINT]),
+        ("zed", ZED, zed(listed='"max_tokens": 32768, "keep_alive": 1800'), [("keep-alive-undoes-pin", 3), ZED_HINT]),
+        ("zed", ZED, zed(listed='"max_tokens": 32768, "keep_alive": "30m"'), [("keep-alive-undoes-pin", 3), ZED_HINT]),
+        ("zed", ZED, zed(listed='"max_tokens": 32768, "keep_alive": -1'), [ZED_HINT]),
+        ("zed", ZED, zed(tab=CHAT), [("context-differs", 5), ("context-not-sent", 5)]),
+        ("zed", ZED, zed(tab="nomic-embed-text"), [("chat-model-completes", 5), ("context-not-sent", 5)]),
+        ("zed", ZED, '{\n"agent": {,}}', [("unreadable", 2)]),
+        ("zed", ZED, "", []),
+        ("zed", ZED, '{"agent": 5, "edit_predictions": [], "language_models": null}', []),
+        (
+            "vscode",
+            VSCODE,
+            (
+                '[{"models": [\n{"id": "qwen3-coder:30b", "url": "http://127.0.0.1:11434/api/chat"}]},'
+                ' 5, {"models": {}}]'
+            ),
+            [("v1-missing", 2), ("context-cannot-be-sent", 2)],
+        ),
+        (
+            "vscode",
+            VSCODE,
+            '[{"models": [{"id": "x", "url": "http://127.0.0.1:11434/v1/chat"}]}]',
+            [("not-installed", 1)],
+        ),
+        ("vscode", VSCODE, "{}", []),
+        (
+            "llama-vscode",
+            LLAMA,
+            (
+                '{"llama-vscode.use_openai_endpoint": true,\n'
+                '"llama-vscode.openai_client_model": "qwen2.5-coder:1.5b-base",\n'
+                '"llama-vscode.endpoint": "http://127.0.0.1:11434"}'
+            ),
+            [("v1-missing", 3), ("context-cannot-be-sent", 3)],
+        ),
+        (
+            "llama-vscode",
+            LLAMA,
+            (
+                '{"llama-vscode.ai_model": "qwen3-coder:30b",\n'
+                '"llama-vscode.endpoint_chat": "http://127.0.0.1:11434/v1/"}'
+            ),
+            [("v1-in-url", 2), ("context-cannot-be-sent", 2)],
+        ),
+        ("llama-vscode", LLAMA, '{\n"llama-vscode.openai_client_model": "x"}', [("model-not-used", 2)]),
+        ("llama-vscode", LLAMA, '{"editor.fontSize": 5}', []),
+        (
+            "opencode",
+            OPENCODE,
+            (
+                '{"model": "ollama/qwen3-coder:30b",\n'
+                '"provider": {"ollama": {"options": {"baseURL": "http://localhost:11434"}}}}'
+            ),
+            [("v1-missing", 1), ("context-cannot-be-sent", 1)],
+        ),
+        ("opencode", OPENCODE, '{"model": "anthropic/x", "provider": {}}', []),
+        (
+            "codex",
+            CODEX,
+            (
+                'model = "qwen3-coder:30b"\nmodel_provider = "o"\nprofile = "x"\n[model_providers.o]\n'
+                'base_url = "http://localhost:11434"\nwire_api = "chat"\n'
+            ),
+            [("wire-api", 6), ("old-profile", 3), ("v1-missing", 1), ("context-cannot-be-sent", 1)],
+        ),
+        ("codex", CODEX, 'model = "gpt-5"\n', []),
+        ("codex", CODEX, "a = 1\nb = \n", [("unreadable", 2)]),
+        (
+            "claude-code",
+            CLAUDE,
+            (
+                '{"env": {\n"ANTHROPIC_BASE_URL": "http://localhost:11434/v1",\n"ANTHROPIC_MODEL": "qwen3-coder:30b",\n'
+                '"ANTHROPIC_DEFAULT_OPUS_MODEL": "none", "ANTHROPIC_DEFAULT_SONNET_MODEL": ""}}'
+            ),
+            [
+                ("v1-in-url", 3),
+                ("v1-in-url", 4),
+                ("context-cannot-be-sent", 3),
+                ("not-installed", 4),
+                ("model-missing", 2),
+            ],
+        ),
+        ("claude-code", CLAUDE, '{"env": {"ANTHROPIC_BASE_URL": "https://api.anthropic.com"}}', []),
+        ("aider", AIDER, f"# c\nmodel: ollama_chat/{CHAT}\n", [("context-unset", 2)]),
+        (
+            "aider",
+            AIDER,
+            "model: ollama/none\nset-env: OLLAMA_API_BASE=http://localhost:11434/v1\n",
+            [("v1-in-url", 1), ("not-installed", 1)],
+        ),
+        ("aider", AIDER, "model: sonnet\n", []),
+        ("aider", AIDER, "model: [\n", [("unreadable", 2)]),
+    ],
+)
+def test_what_is_silently_wrong_is_found(
+    name: str, path: str, text: str, codes: list[tuple[str, int | None]], tmp_path: Path
+) -> None:
+    assert found(name, path, text, tmp_path, desk()) == codes
+
+
+def test_without_a_desk_only_the_file_speaks(tmp_path: Path) -> None:
+    assert found("zed", ZED, zed(model="llama3", listed='"max_tokens": 1'), tmp_path, None) == []
+    assert found("zed", ZED, zed(url="http://x/v1"), tmp_path, None) == [("v1-in-url", 3), ("v1-in-url", 5)]
+
+
+def test_a_finding_says_what_happens_and_what_to_do(tmp_path: Path) -> None:
+    first = findings("zed", ZED, zed(listed='"max_tokens": 32768, "keep_alive": "30m"'), tmp_path, desk())[0]
+    assert first == Finding(
+        "keep-alive-undoes-pin",
+        Severity.WARNING,
+        tmp_path / ZED,
+        3,
+        "agent.default_model",
+        "qwen3-coder:30b is pinned; Zed sends a keep-alive of 1800 s",
+        "the first request turns the pin into that",
+        "Set it to -1",
+    )
+
+
+def test_a_pinned_model_that_is_not_loaded_gets_the_engines_keep_alive(tmp_path: Path) -> None:
+    seen = replace(desk(), models=())
+    codes = found("zed", ZED, zed(), tmp_path, seen)
+    assert codes == [("context-not-sent", 5), ("keep-alive-cannot-be-sent", 5)]
+    unpinned = replace(desk(), pins=())
+    assert found("zed", ZED, zed(listed='"max_tokens": 4096, "keep_alive": 60'), tmp_path, unpinned) == [
+        ("context-mismatch", 3),
+        ("context-not-sent", 5),
+    ], "loaded with 32768; a keep-alive undoes nothing where nothing is pinned"
+
+
+def test_an_engine_that_tells_no_models_is_not_held_against_the_file(tmp_path: Path) -> None:
+    assert found("zed", ZED, zed(model="llama3"), tmp_path, replace(desk(), installed=(), models=(), pins=())) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("http://localhost:11434/", "http://127.0.0.1:11434"),
+        ("http://LOCALHOST:11434/v1/chat/completions", "http://127.0.0.1:11434"),
+        ("http://[::1]:11434", "http://127.0.0.1:11434"),
+        ("http://0.0.0.0:11434/v1", "http://127.0.0.1:11434"),
+        ("gpu-box:11434", "http://gpu-box:11434"),
+        ("https://box.lan/ollama/v1/", "https://box.lan/ollama"),
+        ("http://localhost.example:1/v1x", "http://localhost.example:1/v1x"),
+    ],
+)
+def test_two_urls_of_one_server_are_the_same(url: str, base: str) -> None:
+    assert base_url(url) == base
+
+
+def test_names_have_tags() -> None:
+    assert full_name("llama3") == "llama3:latest"
+    assert full_name("llama3:8b") == "llama3:8b"
+    assert full_name("hf.co:443/x/y") == "hf.co:443/x/y:latest"
+
+
+@pytest.mark.parametrize(
+    ("name", "platform", "environment", "path"),
+    [
+        ("zed", "linux", {"XDG_CONFIG_HOME": "/x"}, "/x/zed/settings.json"),
+        ("zed", "darwin", {"XDG_CONFIG_HOME": "/x"}, "/home/ada/.config/zed/settings.json"),
+        ("zed", "win32", {"APPDATA": "/r"}, "/r/Zed/settings.json"),
+        ("vscode", "darwin", {}, "/home/ada/Library/Application Support/Code/User/chatLanguageModels.json"),
+        ("vscode", "win32", {}, "/home/ada/AppData/Roaming/Code/User/chatLanguageModels.json"),
+        ("llama-vscode", "linux", {}, "/home/ada/.config/Code/User/settings.json"),
+        ("opencode", "linux", {}, "/home/ada/.config/opencode/gpudesk.json"),
+        ("codex", "linux", {"CODEX_HOME": "/c"}, "/c/gpudesk.config.toml"),
+        ("claude-code", "linux", {"CLAUDE_CONFIG_DIR": "/c"}, "/c/gpudesk.json"),
+        ("aider", "linux", {}, "/home/ada/.aider.gpudesk.conf.yml"),
+        ("neovim", "linux", {}, "/home/ada/.config/nvim/init.lua"),
+        ("cline", "linux", {}, "/home/ada/.cline/data/globalState.json"),
+    ],
+)
+def test_files_are_where_each_platform_has_them(
+    name: str, platform: str, environment: dict[str, str], path: str
+) -> None:
+    assert editor(name).files(Surroundings(Path("/home/ada"), environment, platform))[0].path == Path(path)
