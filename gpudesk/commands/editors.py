@@ -113,11 +113,12 @@ def _show(editor: Editor, given: Mapping[str, Any], means: EditorMeans, out: Tex
 
 
 def _check(given: Mapping[str, Any], means: EditorMeans, out: TextIO) -> int:
+    if given["fix"] and not given["dry_run"]:
+        acting.refuse_read_only(means.settings)
     with open_editors(means, whole=False) as session:
         states = [state for state in _states(given["editor"], session) if state.found or given["editor"]]
         fixed = 0
         if given["fix"]:
-            acting.refuse_read_only(session.settings)
             for state in states:
                 fixed += _fix_all(state, given, session, out)
             if fixed and not given["dry_run"]:
@@ -188,7 +189,8 @@ def _write(editor: Editor, given: Mapping[str, Any], means: EditorMeans, out: Te
 
 
 def _restore(editor: Editor, given: Mapping[str, Any], means: EditorMeans, out: TextIO) -> int:
-    acting.refuse_read_only(means.settings)
+    if not given["dry_run"]:
+        acting.refuse_read_only(means.settings)
     from gpudesk.exports.undoing import undoing
 
     with means.folders() as folders:
@@ -255,10 +257,11 @@ def _confirmed(export: Export, given: Mapping[str, Any], session: EditorSession,
         RefusedError: nobody is there to ask, or the answer was no.
     """
     if not any(change.changes for change in export.changes):
-        _print_change(export, given, session, out)
-        if export.changes and not given["json"]:
-            diagnostics.say("gpudesk: nothing would change")
-        return bool(export.changes) and not given["dry_run"]
+        if export.snippet is not None:
+            _print_change(export, given, session, out)
+        if export.changes:
+            diagnostics.say("gpudesk: it is so already")
+        return False
     if not given["yes"] or given["dry_run"]:
         _print_change(export, given, session, out)
     if given["dry_run"]:
