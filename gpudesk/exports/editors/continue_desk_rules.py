@@ -160,7 +160,8 @@ def _check_pin(entry: Entry, facts: Facts, report: Report) -> None:
             place,
             where,
             f"{entry.title} {said}, and its model is {how}",
-            f"The first request makes it {_for_long(entry).split(',')[0]}: then it is unloaded",
+            "The first request undoes that: it is unloaded "
+            + (f"{(entry.keep_alive or 0) / 60:g} minutes later" if entry.keep_alive else "at once"),
             "Write defaultCompletionOptions.keepAlive: -1 and requestOptions.extraBodyProperties.keep_alive: -1",
             _kept_edits(entry),
         )

@@ -94,7 +94,7 @@ class Fixes:
                 place = pairs[-1][1].end
                 return (Edit(place, place, f", {text}"),)
             place = self._text.index("{", owner.start) + 1
-            return (Edit(place, place, text),)
+            return (Edit(place, place, text),) if self._take(owner, "{") else ()
         if not pairs:
             return ()
         last = pairs[-1][1]

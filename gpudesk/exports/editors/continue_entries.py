@@ -86,6 +86,10 @@ class Entry:
             return self.context_length
         return known_context(self.model or "") or DEFAULT_CONTEXT
 
+    def owns(self, node: Node) -> bool:
+        """A value is written in this entry and counts for no other."""
+        return not self.shared and self.node.start <= node.start < self.node.end
+
     def get(self, *names: str) -> Node | None:
         """Return a value of it."""
         return self.source.reader.get(self.node, *names)

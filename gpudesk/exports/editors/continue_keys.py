@@ -144,6 +144,8 @@ def report_unknown(report: Report, found: Mismatch) -> None:
             "Put %YAML 1.1 and --- at the top, or write the keys out",
         )
         return
+    if found.shape.name == "config" and report.source.reader.is_used(found.value):
+        return  # a place for what is used elsewhere
     advice = _advice(found)
     edits: tuple[Edit, ...] = ()
     if found.value is not None and advice.rename is not None:

@@ -8,8 +8,9 @@ from gpudesk.errors import ExportError
 from gpudesk.exports.editors import continue_places
 from gpudesk.exports.editors.continue_check import check_files, is_block
 from gpudesk.exports.editors.continue_facts import Facts
+from gpudesk.exports.editors.continue_values import REFUSED
 from gpudesk.exports.text_file import TextFile, read_text
-from gpudesk.exports.values import Export, FileChange, Finding, Severity, Way
+from gpudesk.exports.values import Export, FileChange, Finding, Way
 from gpudesk.exports.yaml_splice import apply
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from gpudesk.exports.editor import Surroundings
     from gpudesk.exports.editors.continue_facts import OwnContext
 
-_ROUNDS = 8
-"""Of fixing and looking again: one fix makes way for another."""
+_ROUNDS = 50
+"""Of fixing and looking again, at most: one fix makes way for another."""
 
 
 def repair(around: Surroundings, desk: Desk | None, own_context: OwnContext | None = None) -> Export:
@@ -49,25 +50,27 @@ def fixed(file: TextFile, facts: Facts, *, in_block: bool = False) -> tuple[Text
 
     A fix that leaves the file worse than it was (it cannot be read, or has something new wrong with it) is not made.
     """
+    first, before = file, _of_one(file, facts, in_block)
+    fatal = _fatal(before)
     done: list[Finding] = []
     refused: set[tuple[str, str]] = set()
+    alone = False
     for _ in range(_ROUNDS):
-        before = _of_one(file, facts, in_block)
         todo = [finding for finding in before if finding.edits and (finding.code, finding.where) not in refused]
         if not todo:
             break
-        after = TextFile(file.path, file.data, apply(file.text, (e for f in todo for e in f.edits)), file.has_mark)
-        if not _is_better(before, _of_one(after, facts, in_block), todo):
-            if len(todo) == 1:
-                refused.add((todo[0].code, todo[0].where))
-                continue
-            todo = todo[:1]
-            after = TextFile(file.path, file.data, apply(file.text, todo[0].edits), file.has_mark)
-            if not _is_better(before, _of_one(after, facts, in_block), todo):
-                refused.add((todo[0].code, todo[0].where))
-                continue
-        done += todo
-        file = after
+        todo = todo[:1] if alone else todo
+        edits = (edit for finding in todo for edit in finding.edits)
+        changed = TextFile(file.path, file.data, apply(file.text, edits), file.has_mark)
+        after = _of_one(changed, facts, in_block)
+        if _is_better(before, after, todo):
+            done += todo
+            file, before = changed, after
+        elif alone:
+            refused.add((todo[0].code, todo[0].where))
+        alone = alone or file is not changed
+    if len(_fatal(before)) > len(fatal):
+        return first, ()
     return file, tuple(done)
 
 
@@ -76,12 +79,16 @@ def _of_one(file: TextFile, facts: Facts, in_block: bool) -> tuple[Finding, ...]
 
 
 def _is_better(before: Iterable[Finding], after: Sequence[Finding], done: Iterable[Finding]) -> bool:
-    """What was to be fixed is gone, the file can be read, and no error is there that was not."""
+    """What was to be fixed is gone, and what would keep the file from being read can be fixed as well.
+
+    A key under its right name is looked into for the first time, so something new may be found in it.
+    """
     left = {(finding.code, finding.where) for finding in after}
-    if any(finding.code == "not-yaml" for finding in after):
-        return False
     if any((finding.code, finding.where) in left for finding in done):
         return False
-    return len([f for f in after if f.severity is Severity.ERROR]) <= len(
-        [f for f in before if f.severity is Severity.ERROR]
-    )
+    known = {(finding.code, finding.where) for finding in before}
+    return all(finding.edits for finding in _fatal(after) if (finding.code, finding.where) not in known)
+
+
+def _fatal(findings: Iterable[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.effect == REFUSED]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from gpudesk.exports.text_file import line_and_column
@@ -44,16 +45,28 @@ class Report:
         )
 
 
+_HARMLESS = re.compile(
+    r"(?:\A|\.)(?:version|schema|roles|roles\[\d+\]|capabilities|capabilities\[\d+\]|contextLength|maxStopWords"
+    r"|level|promptTemplates\.chat|(?:defaultCompletionOptions|autocompleteOptions|embedOptions)\.\w+)\Z"
+)
+"""Key paths whose values are shown; everywhere else somebody may have put a key by mistake."""
+
+
 def may_be_secret(where: str) -> bool:
-    """A value under this key path is never shown."""
-    low = where.lower()
-    return any(word in low for word in SECRET_WORDS) or ".env" in low or "apibase" in low or "url" in low
+    """A value under this key path is never copied into a text for people."""
+    low = where.lower().replace("tokens", "")  # maxTokens is none
+    return any(word in low for word in SECRET_WORDS) or "env" in low or "apibase" in low or "url" in low
+
+
+def is_harmless(where: str) -> bool:
+    """A value under this key path is shown."""
+    return _HARMLESS.search(where) is not None
 
 
 def shown(value: object, where: str) -> str:
     """Return a value for a sentence, or that there is one."""
-    if may_be_secret(where):
-        return "the value"
+    if not is_harmless(where):
+        return "the value" if value is not None else "nothing"
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None:

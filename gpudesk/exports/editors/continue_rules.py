@@ -50,7 +50,7 @@ def _check_provider(report: Report, entry: Entry) -> None:
         return
     same = next((name for name in PROVIDERS if name.lower() == provider.strip().lower()), None)
     near = same or next(iter(difflib.get_close_matches(provider.lower(), PROVIDERS, n=1, cutoff=0.75)), None)
-    edits = report.source.fixes.replace(node, same) if same and not entry.shared else ()
+    edits = report.source.fixes.replace(node, same) if same and entry.owns(node) else ()
     report.add(
         "unknown-provider",
         Severity.ERROR,
@@ -122,7 +122,8 @@ def _check_base(report: Report, entry: Entry) -> None:
     found = re.search(r"/(?:v1|api)/*(?=[\"']?\Z)", text)
     if found is not None and re.search(r"/(?:v1|api)/*\Z", value):
         wrong = found[0].rstrip("/")
-        edits = report.source.fixes.replace(node, text[: found.start()] + text[found.end() :])
+        right = text[: found.start()] + text[found.end() :]
+        edits = report.source.fixes.replace(node, right) if entry.owns(node) else ()
         report.add(
             "api-base-path",
             Severity.ERROR,
@@ -135,7 +136,8 @@ def _check_base(report: Report, entry: Entry) -> None:
         )
     elif re.match(r"[\w.-]+:\d{1,5}/*\Z", value):
         quote = text[:1] if text[:1] in "\"'" else ""
-        edits = report.source.fixes.replace(node, f"{quote}http://{value}{quote}")
+        right = f"{quote}http://{value}{quote}"
+        edits = report.source.fixes.replace(node, right) if entry.owns(node) else ()
         message = "apiBase has no http:// before it"
         report.add(
             "api-base-scheme",

@@ -119,6 +119,10 @@ class Reader:
         """Something else refers to this node: a change here would show there."""
         return node.anchor in self.used if node.anchor else False
 
+    def is_used(self, node: Node | None) -> bool:
+        """Something refers to this node or to something in it."""
+        return bool(self.used) and any(self.is_shared(inner) for inner in walk(node))
+
 
 def mismatches(reader: Reader) -> Iterator[Mismatch]:
     """Yield every difference of a document, in the order of the text."""

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from gpudesk.exports.editors.continue_entries import seconds_of
-from gpudesk.exports.editors.continue_report import may_be_secret, shown
+from gpudesk.exports.editors.continue_report import is_harmless, shown
 from gpudesk.exports.editors.continue_schema import Mismatch, MismatchKind
 from gpudesk.exports.editors.continue_shapes import ROLES
 from gpudesk.exports.values import Edit, Severity
@@ -104,13 +104,11 @@ def _report_type(report: Report, found: Mismatch) -> None:
     message = f"{what or 'it'} is not {found.shape.words}"
     if isinstance(value, bool) and report.source.document.old and kind == "text":
         message += ": under %YAML 1.1 such a word is true or false"
-    fix = (
-        f"Write {right}"
-        if right and not may_be_secret(where)
-        else "Put it in quotes"
-        if right
-        else f"Give it {found.shape.words}"
-    )
+    fix = f"Give it {found.shape.words}"
+    if right and (is_harmless(where) or kind in {"number", "flag"}):
+        fix = f"Write {right}"
+    elif right:
+        fix = "Make it a list" if kind == "list" else "Put it in quotes"
     report.add(code, Severity.ERROR, found.place, where, message, REFUSED, fix, edits)
 
 
