@@ -23,7 +23,7 @@ class Style:
 def refused(document: Document, node: Node | int, why: str) -> ExportError:
     """Return the error that says what cannot be done safely, and where."""
     line, column = line_and_column(document.text, node if isinstance(node, int) else node.start)
-    return ExportError(f"line {line}, column {column}: {why}", "Use a file of gpudesk's own instead (--block)")
+    return ExportError(f"line {line}, column {column}: {why}")
 
 
 def style_of(document: Document, items: Node | None) -> Style:

@@ -226,7 +226,7 @@ def _verify(before: Document, text: str, key: str, entries: Sequence[Any], ours:
     try:
         after = read(text)
     except ExportError as error:
-        raise ExportError(f"the change would not leave valid YAML: {error.message}", "Use --block instead") from error
+        raise ExportError(f"the change would not leave valid YAML: {error.message}") from error
 
     def others(document: Document) -> list[tuple[Node, Node]]:
         return [pair for pair in (document.root.pairs() if document.root else []) if pair[0].value != key]
@@ -250,6 +250,4 @@ def _verify(before: Document, text: str, key: str, entries: Sequence[Any], ours:
         and sorted(mine, key=ours) == sorted(entries, key=ours)  # type: ignore[arg-type]
     )
     if not fine:
-        raise ExportError(
-            "the change would alter something else in the file, so nothing is changed", "Use --block instead"
-        )
+        raise ExportError("the change would alter something else in the file, so nothing is changed")

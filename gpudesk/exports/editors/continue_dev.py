@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gpudesk.errors import ExportError
 from gpudesk.exports.editors import continue_blocks, continue_file, continue_places
-from gpudesk.exports.text_file import read_text
+from gpudesk.exports.text_file import TextFile, read_text
 from gpudesk.exports.values import Chosen, Export, FileChange, Role, Way
 from gpudesk.paths import shortened
 
@@ -72,15 +72,26 @@ class Continue:
         """Return the files without what gpudesk put there."""
         changes: list[FileChange] = []
         for found in self.files(around):
-            if not found.exists or found.path.suffix == ".json":
-                continue
-            file = read_text(found.path)
-            if file.data is None or "gpudesk" not in file.text:
+            file = _read_if_ours(found, around)
+            if file is None:
                 continue
             after = continue_file.without_ours(file)
             if after != file.data:
                 changes.append(FileChange(found.path, file.data, after, "without the models of gpudesk", secret=True))
         return Export(self.id, Way.MERGE, (*changes, *_touch(around, changes)))
+
+
+def _read_if_ours(found: Found, around: Surroundings) -> TextFile | None:
+    """Return a file that may hold something of gpudesk's; what cannot be read and is the user's alone does not."""
+    if not found.exists or found.path.suffix == ".json":
+        return None
+    try:
+        file = read_text(found.path)
+    except ExportError:
+        if found.path in {continue_places.config_path(around), continue_places.own_path(around)}:
+            raise
+        return None
+    return file if "gpudesk" in file.text else None
 
 
 def _target(around: Surroundings, way: Way, into: Path | None) -> Path:
@@ -89,9 +100,18 @@ def _target(around: Surroundings, way: Way, into: Path | None) -> Path:
         return usual(around)
     if not into.is_dir():
         return into
-    folder = into if into.name == ".continue" or (into / "config.yaml").exists() else into / ".continue"
-    own = folder / "models" / continue_places.OWN_NAME
-    return own if way is Way.OWN_FILE else folder / "config.yaml"
+    if into == continue_places.global_folder(around):
+        return usual(around)
+    folder = into if into.name == ".continue" else into / ".continue"
+    if way is Way.OWN_FILE:
+        return folder / "models" / continue_places.OWN_NAME
+    profiles = continue_places.profiles_in(folder)
+    if len(profiles) != 1:
+        raise ExportError(
+            f"{shortened(folder)} has {len(profiles) or 'no'} profiles, and a config.yaml there Continue does not read",
+            "Name the file of a profile with --path, or use --block",
+        )
+    return profiles[0]
 
 
 def _own(around: Surroundings, target: Path, blocks: Sequence[continue_blocks.Block]) -> tuple[FileChange, ...]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 KEY = "models"
 INVALID_EFFECT = "Continue loads no model at all from such a file: it does not keep the configuration it had before"
+_ANOTHER_WAY = "Use a file of gpudesk's own instead: --block"
 _ROLES_WHEN_NONE = ("chat", "summarize", "apply", "edit")
 """What a model without roles is used for (core/config/yaml/loadYaml.ts)."""
 _OWN_HEAD = ("name: gpudesk", "version: 1.0.0", "schema: v1")
@@ -74,9 +75,9 @@ def filled(file: TextFile, blocks: Sequence[Block]) -> bytes:
     try:
         after = read(text)
     except YamlError as error:
-        raise ExportError(f"{shortened(file.path)} cannot be added to: {error.message}", "Use --block") from error
+        raise ExportError(f"{shortened(file.path)} cannot be added to: {error.message}", _ANOTHER_WAY) from error
     if not _has_head(after, _MAIN_HEAD) or after.data(after.at((KEY,))) != list(blocks):
-        raise ExportError(f"{shortened(file.path)} cannot be added to safely, so nothing is changed", "Use --block")
+        raise ExportError(f"{shortened(file.path)} cannot be added to safely, so nothing is changed", _ANOTHER_WAY)
     return file.encoded(text)
 
 
@@ -120,7 +121,7 @@ def _spliced(file: TextFile, document: Document, blocks: Sequence[Block]) -> str
     try:
         return yaml_splice.with_entries(document, KEY, blocks, is_ours)
     except ExportError as error:
-        raise ExportError(f"{shortened(file.path)}: {error.message}", error.hint) from error
+        raise ExportError(f"{shortened(file.path)}: {error.message}", _ANOTHER_WAY) from error
 
 
 def _is_filled(document: Document) -> bool:

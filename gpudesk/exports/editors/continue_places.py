@@ -59,14 +59,16 @@ def found_files(around: Surroundings) -> tuple[Found, ...]:
     if around.workspace is not None and around.workspace / ".continue" != base:
         folders.append((around.workspace / ".continue", " of the workspace"))
     for folder, whose in folders:
-        for name in PROFILE_FOLDERS:
-            files += (
-                Found(path, exists=True, kind=f"profile {path.stem}{whose}") for path in _yaml_files(folder / name)
-            )
+        files += (Found(path, exists=True, kind=f"profile {path.stem}{whose}") for path in profiles_in(folder))
         for path in _yaml_files(folder / "models"):
             if path != own_path(around):
                 files.append(Found(path, exists=True, kind=f"models/{path.name}{whose}"))
     return tuple(files)
+
+
+def profiles_in(folder: Path) -> tuple[Path, ...]:
+    """Return the files of a `.continue` folder that are a profile each."""
+    return tuple(path for name in PROFILE_FOLDERS for path in _yaml_files(folder / name))
 
 
 def installed_versions(around: Surroundings) -> tuple[tuple[int, int, int], ...]:

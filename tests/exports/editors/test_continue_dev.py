@@ -146,9 +146,28 @@ def test_a_profile_or_a_project_is_set_up(tmp_path: Path) -> None:
     project.mkdir()
     export = EDITOR.export(chosen(), around(tmp_path), Way.MERGE, into=profile)
     assert [change.path for change in export.changes] == [profile]
-    for way, name in ((Way.MERGE, "config.yaml"), (Way.OWN_FILE, "models/gpudesk.yaml")):
-        export = EDITOR.export(chosen(), around(tmp_path), way, into=project)
-        assert export.changes[0].path == project / ".continue" / name
+    own, main = EDITOR.export(chosen(), around(tmp_path), Way.OWN_FILE, into=project).changes
+    assert (own.path, main.changes) == (project / ".continue" / "models" / "gpudesk.yaml", False)
+    with pytest.raises(ExportError, match=r"has no profiles, and a config\.yaml there Continue does not read"):
+        EDITOR.export(chosen(), around(tmp_path), Way.MERGE, into=project)
+    team = put(project, "assistants/team.yml", b"")
+    assert EDITOR.export(chosen(), around(tmp_path), Way.MERGE, into=project).changes[0].path == team
+    put(project, "agents/other.yaml", b"")
+    with pytest.raises(ExportError, match="has 2 profiles"):
+        EDITOR.export(chosen(), around(tmp_path), Way.MERGE, into=project / ".continue")
+    for way, path in ((Way.MERGE, config_path(around(tmp_path))), (Way.OWN_FILE, own_path(around(tmp_path)))):
+        changes = EDITOR.export(chosen(), around(tmp_path), way, into=tmp_path / ".continue").changes
+        assert changes[0].path == path
+
+
+def test_a_broken_file_of_the_users_does_not_keep_ours_from_going(tmp_path: Path) -> None:
+    put(tmp_path, "config.yaml", DEFAULT)
+    put(tmp_path, "agents/broken.yaml", b"\xff gpudesk")
+    apply(EDITOR.export(chosen(), around(tmp_path), Way.MERGE), state=tmp_path / "state")
+    assert changes_of(EDITOR.remove(around(tmp_path)))["config.yaml"].after == DEFAULT
+    put(tmp_path, "config.yaml", b"\xff gpudesk")
+    with pytest.raises(ExportError, match="is not UTF-8"):
+        EDITOR.remove(around(tmp_path))
 
 
 def test_files_are_found_by_name_only(tmp_path: Path) -> None:
