@@ -25,6 +25,10 @@ _OLD_TRUE = {form for w in ("yes", "on", "y") for form in (w, w.title(), w.upper
 _OLD_FALSE = {form for w in ("no", "off", "n") for form in (w, w.title(), w.upper())}
 _INTEGER = re.compile(r"[-+]?[0-9]+\Z|0o[0-7]+\Z|0x[0-9a-fA-F]+\Z")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
+_TAB_REASON = "a tab where YAML wants spaces"
+_SEPARATING_TABS = re.compile(r"[ \t]*\t[ \t]*(?=#|\r?$)|(?<=:)[ \t]*\t[ \t]*", re.MULTILINE)
+"""Tabs that separate, which YAML allows and npm `yaml` takes, but not ruamel: at the end of a line, before a comment,
+behind a colon."""
 
 
 class YamlError(ExportError):
@@ -198,6 +202,17 @@ def read_part(text: str, anchors: set[str]) -> Node | None:
 
 
 def _built(text: str, anchors: set[str]) -> Document:
+    try:
+        return _parsed(text, anchors)
+    except YamlError as error:
+        if error.reason != _TAB_REASON:
+            raise
+    document = _parsed(_SEPARATING_TABS.sub(lambda found: " " * len(found[0]), text), anchors)
+    document.text = text
+    return document
+
+
+def _parsed(text: str, anchors: set[str]) -> Document:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -217,7 +232,7 @@ def _built(text: str, anchors: set[str]) -> Document:
 def _reason(error: Any) -> str:
     problem = " ".join((error.problem or "it is no YAML").split())
     if "\\t" in problem:
-        return "a tab where YAML wants spaces"
+        return _TAB_REASON
     context = " ".join((error.context or "").split())
     return f"{problem} ({context})" if context else problem
 
