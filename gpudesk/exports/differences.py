@@ -39,6 +39,12 @@ _SECRET_SHAPE = re.compile(
     re.IGNORECASE,
 )
 
+_HINT = re.compile(
+    r"api|token|secret|passw|passphrase|auth|credential|cookie|[e_-]key|bearer|[spr]k-|gh|hf_|xox|eyj|akia|://",
+    re.IGNORECASE,
+)
+"""In every line that may hold a secret: most lines need no second look."""
+
 
 def difference(export: Export) -> str:
     """Return what an export does to each file, as a unified diff; empty when it does nothing."""
@@ -72,6 +78,10 @@ def masked(text: str) -> str:
         bare = line.strip()
         if margin is not None and (not bare or len(line) - len(line.lstrip()) > margin):
             lines.append(f"{' ' * (margin + 2)}{HIDDEN}" if bare else line)
+            continue
+        if _HINT.search(line) is None:
+            margin = None
+            lines.append(line)
             continue
         found = _SECRET_BLOCK.match(line.rstrip("\r"))
         margin = len(found["margin"]) if found else None

@@ -15,7 +15,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from gpudesk.errors import ExportError
-from gpudesk.exports.jsonc_tree import Child, Document, Key, KeyPath, Node, escaped, read
+from gpudesk.exports.jsonc_tree import Child, Document, Key, KeyPath, Node, escaped, is_blank, read
 from gpudesk.exports.text_file import line_and_column, line_end_of
 from gpudesk.exports.values import Edit
 from gpudesk.paths import shortened
@@ -59,10 +59,10 @@ def with_values(
         ExportError: the text is no JSON with comments, or it cannot be done without touching something else.
     """
     document = read(text, file, effect)
-    bare = without_ours(text, file, effect, owned)
+    bare = _without_any(document, owned)
     if document.root is not None and any(_is_unmarked(document.root.at(path)) for path in owned):
         document = read(bare, file, effect)
-    stale = [path for path in _marked(document.root) if path not in values]
+    stale = [path for path in _marked(document.root) if path not in values] if bare != document.text else []
     base = read(_without(document, set(stale)), file, effect) if stale else document
     after = _spliced(base, values, file, unit)
     if not _is_right(bare, after, values, file):
@@ -80,7 +80,12 @@ def without_ours(
     Raises:
         ExportError: the text is no JSON with comments.
     """
-    document = read(text, file, effect)
+    return _without_any(read(text, file, effect), owned)
+
+
+def _without_any(document: Document, owned: frozenset[KeyPath]) -> str:
+    if not owned and ADDED[:10] not in document.text:
+        return document.text
     return _without(document, {*_marked(document.root), *owned}, owned)
 
 
@@ -99,8 +104,7 @@ def _is_right(bare: str, after: str, values: Mapping[KeyPath, Any], file: Path) 
     try:
         if without_ours(after, file) != bare:
             return False
-        before = jsonc.loads(bare) if read(bare, file).root is not None else None
-        wanted = before
+        wanted = None if is_blank(bare) else jsonc.loads(bare)
         for path, value in values.items():
             wanted = _with(wanted, path, value)
         same = _comparable(wanted) == _comparable(jsonc.loads(after)) if values else bare == after
@@ -137,17 +141,22 @@ def _marked(node: Node | None, path: KeyPath = ()) -> list[KeyPath]:
         return []
     if node.mark is not None and not node.made:
         return [path]
-    return [found for child in node.children for found in _marked(child.node, (*path, _key(node, child)))]
+    return [
+        found
+        for place, child in enumerate(node.children)
+        if child.node.children or child.node.mark is not None
+        for found in _marked(child.node, (*path, _key(place, child)))
+    ]
 
 
-def _key(node: Node, child: Child) -> Key:
+def _key(place: int, child: Child) -> Key:
     """Return what finds a child; an element of a list goes by its `name` where it has one."""
     if child.name is not None:
         return child.name
     data = child.node.data
     if isinstance(data, dict) and isinstance(data.get("name"), str):
         return ("name", data["name"])
-    return ("", node.children.index(child))
+    return ("", place)
 
 
 def _without(document: Document, paths: set[KeyPath], owned: frozenset[KeyPath] = frozenset()) -> str:
@@ -166,8 +175,8 @@ def _take_out(
 ) -> bool:
     """Collect what takes values out of an object or list; tell whether nothing is left in what was made for them."""
     gone: list[Child] = []
-    for child in node.children:
-        key = (*path, _key(node, child))
+    for place, child in enumerate(node.children):
+        key = (*path, _key(place, child))
         inner = child.node
         if key in paths and (inner.mark is not None or key in owned):
             if inner.mark is not None and inner.old is not None:

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 _SKIPPED = re.compile(r"(?:[ \t\r\n]+|//[^\r\n]*|/\*[\s\S]*?\*/)*")
 _STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"')
 _PLAIN = re.compile(r"true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?(?![\w.])")
+_BLANK_OR_COMMENT = " \t\r\n/"
 MARK = re.compile(r"/\* gpudesk(?:: (?P<what>made|instead of (?P<old>[\s\S]*?)))? \*/[ \t]*\Z")
 """What stands before a value that gpudesk put there, or before an object or list that it made to put one in."""
 _DEEPEST = 200
+_WORDS = {"true": True, "false": False, "null": None}
 
 
 @dataclass(slots=True)
@@ -111,6 +113,12 @@ def read(text: str, path: Path, effect: str = "the editor does not read it") -> 
     return Document(text, root)
 
 
+def is_blank(text: str) -> bool:
+    """Tell whether a text is nothing but blanks and comments."""
+    found = _SKIPPED.match(text)
+    return found is not None and found.end() == len(text)
+
+
 class _Reader:
     """Reads one text from left to right."""
 
@@ -121,6 +129,8 @@ class _Reader:
 
     def skip(self, place: int) -> int:
         """Return where the next thing begins that is neither blank nor comment."""
+        if self.text[place : place + 1] not in _BLANK_OR_COMMENT:
+            return place
         found = _SKIPPED.match(self.text, place)
         return found.end() if found else place
 
@@ -142,7 +152,7 @@ class _Reader:
             found = (_STRING if first == '"' else _PLAIN).match(text, start)
             if found is None:
                 self.fail(start, "the file ends too early" if not first else _expected(text, start))
-            node = Node("scalar", start, found.end(), json.loads(found[0]), [])
+            node = Node("scalar", start, found.end(), _scalar(found[0]), [])
         if start - since > 10 and (mark := _mark_before(text, since, start)) is not None:
             node.mark, node.made = mark.start(), mark["what"] == "made"
             node.old = None if mark["old"] is None else unescaped(mark["old"])
@@ -177,12 +187,19 @@ class _Reader:
         if not self.text.startswith(":", colon):
             self.fail(colon, "expected a colon")
         node = self.value(self.skip(colon + 1), colon + 1, depth + 1)
-        return Child(json.loads(found[0]), place, node)
+        return Child(_scalar(found[0]), place, node)
 
     def element(self, since: int, place: int, depth: int) -> Child:
         """Read an element of a list."""
         node = self.value(place, since, depth + 1)
         return Child(None, place if node.mark is None else node.mark, node)
+
+
+def _scalar(text: str) -> Any:
+    """Return what a scalar means; most texts need no parser."""
+    if text[0] == '"' and "\\" not in text:
+        return text[1:-1]
+    return _WORDS[text] if text in _WORDS else json.loads(text)
 
 
 def _mark_before(text: str, since: int, start: int) -> re.Match[str] | None:
