@@ -33,6 +33,10 @@ def looks_like_embedding(entry: Entry, facts: Facts) -> bool:
     return _EMBEDS.search(entry.model or "") is not None
 
 
+_STARCODER_TOKENS = re.compile(r"granite-?.*code|refact", re.I)
+"""Names that tell Continue nothing, but whose tokens are those it takes then."""
+
+
 def check_completion(report: Report, entry: Entry, facts: Facts) -> None:
     """Add what is wrong with a model for autocomplete."""
     model = entry.model
@@ -59,7 +63,9 @@ def check_completion(report: Report, entry: Entry, facts: Facts) -> None:
         )
         return
     wrong = needed_template(model, family) is not None
-    if wrong or not (guessed_template(model)[1] or fills_in_the_middle(model, family)):
+    if wrong or not (
+        _STARCODER_TOKENS.search(model) or guessed_template(model)[1] or fills_in_the_middle(model, family)
+    ):
         report.add(
             "fim-template",
             Severity.WARNING,

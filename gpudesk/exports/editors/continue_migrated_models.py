@@ -116,6 +116,9 @@ def _model(model: Any, roles: list[str], general_options: Any, place: Place, whe
     _add_options(made, model, general_options, carrier, where)
     _add_words(made, model, carrier, where)
     env = {key: model[key] for key in _ENV if isinstance(model.get(key), (str, int, float))}
+    for key in _ENV:
+        if key not in env:
+            carrier.lose(f"{where}.{key}", model.get(key), "not a text")
     if env:
         made["env"] = env
     known = {*_SAME, *_ENV, "title", "provider", "model", "capabilities", "completionOptions", "contextLength"}
@@ -143,6 +146,8 @@ def _add_capabilities(made: dict[str, Any], model: dict[str, Any], carrier: Carr
 
 def _add_options(made: dict[str, Any], model: dict[str, Any], general: Any, carrier: Carrier, where: str) -> None:
     own = model.get("completionOptions")
+    if not isinstance(own, dict):
+        carrier.lose(f"{where}.completionOptions", own, "not understood")
     told = {
         **general,
         **{key: value for key, value in (own if isinstance(own, dict) else {}).items() if value is not None},
@@ -166,6 +171,8 @@ def _add_words(made: dict[str, Any], model: dict[str, Any], carrier: Carrier, wh
     system, template = model.get("systemMessage"), model.get("template")
     if isinstance(system, str) and system:
         made["chatOptions"] = {"baseSystemMessage": system}
+    elif not isinstance(system, str):
+        carrier.lose(f"{where}.systemMessage", system, "not a text")
     if template in shapes.CHAT_TEMPLATES:
         made["promptTemplates"] = {"chat": template, **made.get("promptTemplates", {})}
     else:

@@ -45,6 +45,11 @@ _HANDLED = frozenset(
         *("docs", "experimental", "data", *_IN_SETTINGS),
     )
 )
+_KINDS: dict[str, type] = {
+    **dict.fromkeys(("models", "contextProviders", "customCommands", "slashCommands", "docs", "data"), list),
+    **dict.fromkeys(("completionOptions", "embeddingsProvider", "reranker", "experimental"), dict),
+    "systemMessage": str,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,10 @@ def _other_sections(old: dict[str, Any], general: Carrier) -> dict[str, list[Pie
     experimental = old.get("experimental")
     experimental = dict(experimental) if isinstance(experimental, dict) else {}
     servers = experimental.pop("modelContextProtocolServers", None)
-    experimental.pop("modelRoles", None)
+    if not isinstance(servers, list):
+        general.lose("experimental.modelContextProtocolServers", servers, "not understood")
+    if isinstance(experimental.get("modelRoles"), dict):
+        del experimental["modelRoles"]
     for key, value in experimental.items():
         general.lose(f"experimental.{key}", value, "config.yaml has no such key; look in Continue's settings")
     return {
@@ -183,6 +191,9 @@ def _lose_the_rest(old: dict[str, Any], general: Carrier) -> None:
         general.lose(key, old.get(key), _SETTINGS)
     for index, command in enumerate(_listed(old.get("slashCommands"))):
         general.lose(f"slashCommands[{index}]", command, "built into Continue, or gone from it")
+    for key, kind in _KINDS.items():
+        if not isinstance(old.get(key), kind):
+            general.lose(key, old.get(key), "not understood")
     for key, value in old.items():
         if key not in _HANDLED:
             general.lose(key, value, "config.yaml has no such key")

@@ -72,6 +72,10 @@ def _all(shape: Shape, names: str) -> dict[str, Shape]:
     return dict.fromkeys(names.split(), shape)
 
 
+def _transport(*names: str) -> Shape:
+    return Shape("choice", f"one of {', '.join(names)}", choices=names)
+
+
 _CERTIFICATE = _object("certificate", _all(TEXT, "cert key passphrase"), "cert", "key")
 REQUEST = _object(
     "requestOptions",
@@ -148,11 +152,15 @@ MODEL = _object("model", _MODEL_FIELDS, "name", "provider", "model")
 _MCP_COMMON = _all(TEXT, "name serverName faviconUrl sourceFile sourceSlug") | {"connectionTimeout": NUMBER}
 MCP_COMMAND = _object(
     "mcpServer",
-    _MCP_COMMON | {"command": TEXT, "type": TEXT, "args": TEXTS, "env": TEXT_RECORD, "cwd": TEXT},
+    _MCP_COMMON | {"command": TEXT, "type": _transport("stdio"), "args": TEXTS, "env": TEXT_RECORD, "cwd": TEXT},
     *("name", "command"),
 )
 MCP_URL = _object(
-    "mcpServer", _MCP_COMMON | {"url": TEXT, "type": TEXT, "apiKey": TEXT, "requestOptions": REQUEST}, "name", "url"
+    "mcpServer",
+    _MCP_COMMON
+    | {"url": TEXT, "type": _transport("sse", "streamable-http"), "apiKey": TEXT, "requestOptions": REQUEST},
+    "name",
+    "url",
 )
 _CONTEXT = _object("context", {"name": TEXT, "provider": TEXT, "params": ANYTHING}, "provider")
 _DATA = _object(

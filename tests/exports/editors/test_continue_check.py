@@ -87,6 +87,10 @@ CASES: dict[str, list[tuple[str, str]]] = {
     "empty-value": [(HEAD + "models:\n", HEAD + "models: []\n"), (HEAD + "context: null\n", HEAD + "context: []\n")],
     "unknown-role": [(chat("roles: [chat, tab]"), chat("roles: [chat, edit]"))],
     "wrong-choice": [
+        (
+            HEAD + "mcpServers: [{name: a, url: u, type: http}]\n",
+            HEAD + "mcpServers: [{name: a, url: u, type: sse}]\n",
+        ),
         (chat("promptTemplates: {chat: nope}"), chat("promptTemplates: {chat: chatml}"))
     ],
     "unknown-provider": [(entry(OLLAMA.replace("ollama", "Ollama")), chat())],
@@ -120,6 +124,7 @@ CASES: dict[str, list[tuple[str, str]]] = {
     ],
     "fim-template": [
         (tab(model="gpudesk-tab"), tab("autocompleteOptions: {template: x}", "gpudesk-tab")),
+        (tab(model="granite-fim"), tab(model="granite-code:3b")),
         (tab(model="my-fim"), tab("promptTemplates: {autocomplete: x}", "my-fim")),
     ],
     "context-by-name": [

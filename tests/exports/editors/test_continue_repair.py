@@ -59,6 +59,7 @@ def test_the_top_of_a_file(before: str, after: str) -> None:
 
 
 OLLAMA = f"name: a\nprovider: ollama\nmodel: {CHAT}\n"
+EXTRA = "extraBodyProperties: {keep_alive: -1}"
 MOVED = "defaultCompletionOptions: {contextLength: 8192}"
 
 
@@ -94,8 +95,7 @@ def test_an_entry(before: str, after: str) -> None:
     [
         ("", "defaultCompletionOptions: {keepAlive: -1}\nrequestOptions: {extraBodyProperties: {keep_alive: -1}}"),
         ("defaultCompletionOptions:\n  keepAlive: 60 # s\nrequestOptions:\n  timeout: 3",
-         "defaultCompletionOptions:\n  keepAlive: -1 # s\nrequestOptions:\n  timeout: 3\n"
-         + "  extraBodyProperties: {keep_alive: -1}"),
+         f"defaultCompletionOptions:\n  keepAlive: -1 # s\nrequestOptions:\n  timeout: 3\n  {EXTRA}"),
         ("requestOptions: {extraBodyProperties: {keep_alive: 0}}",
          "requestOptions: {extraBodyProperties: {keep_alive: -1}}\ndefaultCompletionOptions: {keepAlive: -1}"),
     ],
@@ -165,7 +165,7 @@ LINES = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     entries=st.lists(st.lists(LINES, max_size=6, unique=True), min_size=1, max_size=4),
     end=st.sampled_from(["\n", "\r\n"]),
