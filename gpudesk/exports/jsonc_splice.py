@@ -10,23 +10,20 @@ else is compared, and taking the change out again has to give the same bytes.
 from __future__ import annotations
 
 import json
-import re
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from gpudesk.errors import ExportError
-from gpudesk.exports.jsonc_tree import Child, Document, Key, KeyPath, Node, escaped, is_blank, read
-from gpudesk.exports.text_file import line_and_column, line_end_of
+from gpudesk.exports.jsonc_layout import ADDED, Leaf, Style, applied
+from gpudesk.exports.jsonc_removal import marked, without
+from gpudesk.exports.jsonc_tree import Document, Key, KeyPath, Node, escaped, is_blank, read
+from gpudesk.exports.text_file import line_and_column
 from gpudesk.exports.values import Edit
 from gpudesk.paths import shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
-
-ADDED, MADE = "/* gpudesk */ ", "/* gpudesk: made */ "
-_REST_OF_LINE = re.compile(r"(?:[ \t]|/\*(?:[^*\r\n]|\*(?!/))*\*/)*(?://[^\r\n]*)?(?=\r?\n)")
-"""Blanks and comments up to the end of a line."""
 
 
 def span(text: str, path: KeyPath, file: Path) -> tuple[int, int] | None:
@@ -62,8 +59,8 @@ def with_values(
     bare = _without_any(document, owned)
     if document.root is not None and any(_is_unmarked(document.root.at(path)) for path in owned):
         document = read(bare, file, effect)
-    stale = [path for path in _marked(document.root) if path not in values] if bare != document.text else []
-    base = read(_without(document, set(stale)), file, effect) if stale else document
+    stale = [path for path in marked(document.root) if path not in values] if bare != document.text else []
+    base = read(without(document, set(stale)), file, effect) if stale else document
     after = _spliced(base, values, file, unit)
     if not _is_right(bare, after, values, file):
         after = _spliced(read(bare, file, effect), values, file, unit)
@@ -86,7 +83,7 @@ def without_ours(
 def _without_any(document: Document, owned: frozenset[KeyPath]) -> str:
     if not owned and ADDED[:10] not in document.text:
         return document.text
-    return _without(document, {*_marked(document.root), *owned}, owned)
+    return without(document, {*marked(document.root), *owned}, owned)
 
 
 def _is_unmarked(node: Node | None) -> bool:
@@ -95,7 +92,7 @@ def _is_unmarked(node: Node | None) -> bool:
 
 def ours(text: str, file: Path) -> tuple[KeyPath, ...]:
     """Return the paths of what gpudesk put into a text."""
-    return tuple(_marked(read(text, file).root))
+    return tuple(marked(read(text, file).root))
 
 
 def _is_right(bare: str, after: str, values: Mapping[KeyPath, Any], file: Path) -> bool:
@@ -135,101 +132,12 @@ def _with(data: Any, path: KeyPath, value: Any) -> Any:
     return [*listed, _with(None, tuple(rest), value)]
 
 
-def _marked(node: Node | None, path: KeyPath = ()) -> list[KeyPath]:
-    """Return the paths of the values that gpudesk put in; not of what was only made for them."""
-    if node is None:
-        return []
-    if node.mark is not None and not node.made:
-        return [path]
-    return [
-        found
-        for place, child in enumerate(node.children)
-        if child.node.children or child.node.mark is not None
-        for found in _marked(child.node, (*path, _key(place, child)))
-    ]
-
-
-def _key(place: int, child: Child) -> Key:
-    """Return what finds a child; an element of a list goes by its `name` where it has one."""
-    if child.name is not None:
-        return child.name
-    data = child.node.data
-    if isinstance(data, dict) and isinstance(data.get("name"), str):
-        return ("name", data["name"])
-    return ("", place)
-
-
-def _without(document: Document, paths: set[KeyPath], owned: frozenset[KeyPath] = frozenset()) -> str:
-    root = document.root
-    if root is None:
-        return document.text
-    edits: list[Edit] = []
-    if _take_out(document.text, root, (), paths, owned, edits) and root.made and root.mark is not None:
-        before, rest = document.text[: root.mark], document.text[root.end :]
-        return re.sub(r"\r?\n\Z", "", before) + (rest if rest.strip() else "")
-    return applied(document.text, edits)
-
-
-def _take_out(
-    text: str, node: Node, path: KeyPath, paths: set[KeyPath], owned: frozenset[KeyPath], edits: list[Edit]
-) -> bool:
-    """Collect what takes values out of an object or list; tell whether nothing is left in what was made for them."""
-    gone: list[Child] = []
-    for place, child in enumerate(node.children):
-        key = (*path, _key(place, child))
-        inner = child.node
-        if key in paths and (inner.mark is not None or key in owned):
-            if inner.mark is not None and inner.old is not None:
-                edits.append(Edit(inner.mark, inner.end, inner.old))
-            else:
-                gone.append(child)
-        elif inner.children:
-            within: list[Edit] = []
-            if _take_out(text, inner, key, paths, owned, within):
-                gone.append(child)
-            else:
-                edits += within
-    if node.made and node.children and len(gone) == len(node.children):
-        return True
-    if node.made and node.mark is not None and all(found in paths for found in _marked(node, path)):
-        edits.append(Edit(node.mark, node.start, ""))  # the user has put something in: it is the user's now
-    edits += _cuts(text, node, gone)
-    return False
-
-
-def _cuts(text: str, node: Node, gone: Sequence[Child]) -> list[Edit]:
-    edits: list[Edit] = []
-    places = {id(child) for child in gone}
-    stays = [child for child in node.children if id(child) not in places]
-    for child in gone:
-        end = child.node.end
-        if child.comma is not None:
-            blank = not text[end : child.comma].strip()
-            end, extra = (child.comma + 1, None) if blank else (end, Edit(child.comma, child.comma + 1, ""))
-            edits += [extra] if extra else []
-        edits.append(Edit(_begin(text, child, node), end, ""))
-    if gone and stays and node.children[-1].comma is None and id(node.children[-1]) in places:
-        comma = stays[-1].comma
-        if comma is not None:
-            edits.append(Edit(comma, comma + 1, ""))
-    return edits
-
-
-def _begin(text: str, child: Child, node: Node) -> int:
-    """Return from where a child was put in: its line end and indentation, or the blank before it."""
-    line = re.search(r"\r?\n[ \t]*\Z", text[: child.start])
-    if line is not None and line.start() >= node.start:
-        return line.start()
-    blank = text[child.start - 1 : child.start] == " " and child is not node.children[0]
-    return child.start - 1 if blank else child.start
-
-
 def _spliced(document: Document, values: Mapping[KeyPath, Any], file: Path, unit: str) -> str:
     text, root = document.text, document.root
     wanted = _tree(values)
     if not wanted:
         return text
-    style = _Style(text, unit)
+    style = Style(text, unit)
     if root is None:
         last = style.line_end if not text else ""
         return f"{text}{style.line_end if text else ''}{style.made(wanted, '')}{last}"
@@ -238,25 +146,18 @@ def _spliced(document: Document, values: Mapping[KeyPath, Any], file: Path, unit
     return applied(text, edits)
 
 
-class _Leaf:
-    """A value to be set, told from an object of further keys."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-
 def _tree(values: Mapping[KeyPath, Any]) -> dict[Key, Any]:
     tree: dict[Key, Any] = {}
     for path, value in values.items():
         place = tree
         for key in path[:-1]:
             place = place.setdefault(key, {})
-        place[path[-1]] = _Leaf(value)
+        place[path[-1]] = Leaf(value)
     return tree
 
 
 def _put_in(
-    document: Document, node: Node, wanted: Mapping[Key, Any], style: _Style, file: Path, edits: list[Edit]
+    document: Document, node: Node, wanted: Mapping[Key, Any], style: Style, file: Path, edits: list[Edit]
 ) -> None:
     kind = "object" if isinstance(next(iter(wanted)), str) else "array"
     if node.kind != kind:
@@ -275,7 +176,7 @@ def _put_in(
         if isinstance(key, str) and sum(each.name == key for each in node.children) > 1:
             line, _ = line_and_column(document.text, child.start)
             raise ExportError(f'{shortened(file)}, line {line}: "{key}" is there twice', "Take one of them out")
-        if not isinstance(value, _Leaf):
+        if not isinstance(value, Leaf):
             _put_in(document, child.node, value, style, file, edits)
         elif child.node.mark is None or child.node.made:
             if _comparable(child.node.data) == _comparable(value.value):
@@ -290,75 +191,3 @@ def _put_in(
             )
     if new:
         edits += style.insertion(node, new, margin)
-
-
-class _Style:
-    """How a text is laid out."""
-
-    def __init__(self, text: str, unit: str) -> None:
-        self.text = text
-        self.line_end = line_end_of(text)
-        found = re.search(r"^([ \t]+)(?=[\"\[{])", text, re.MULTILINE)
-        self.unit = (found[1][:1] if found[1][0] == "\t" else found[1][:8]) if found else unit
-
-    def margin_of(self, node: Node) -> str:
-        """Return the indentation of what is in an object or list; that of its line where all is on one."""
-        for child in reversed(node.children):
-            margin = re.search(r"\n([ \t]*)\Z", self.text[: child.start])
-            if margin is not None:
-                return margin[1]
-        on_lines = not node.children and "\n" in self.text[node.start : node.end]
-        return self.line_margin(node.start) + (self.unit if on_lines else "")
-
-    def line_margin(self, place: int) -> str:
-        """Return the indentation of a line."""
-        line = self.text[self.text.rfind("\n", 0, place) + 1 : place]
-        return line[: len(line) - len(line.lstrip(" \t"))]
-
-    def value(self, data: Any, margin: str) -> str:
-        """Return a value as text, further lines indented."""
-        text = json.dumps(data, ensure_ascii=False, indent=self.unit)
-        return text.replace("\n", self.line_end + margin)
-
-    def member(self, key: Key, value: Any, margin: str) -> str:
-        """Return a new member or element."""
-        name = f"{json.dumps(key, ensure_ascii=False)}: " if isinstance(key, str) else ""
-        if isinstance(value, _Leaf):
-            return f"{name}{ADDED}{self.value(value.value, margin)}"
-        return name + self.made(value, margin)
-
-    def made(self, wanted: Mapping[Key, Any], margin: str) -> str:
-        """Return an object or a list that is made to put something in."""
-        opening, closing = "{}" if isinstance(next(iter(wanted)), str) else "[]"
-        inner = margin + self.unit
-        members = f",{self.line_end}{inner}".join(self.member(key, value, inner) for key, value in wanted.items())
-        return f"{MADE}{opening}{self.line_end}{inner}{members}{self.line_end}{margin}{closing}"
-
-    def insertion(self, node: Node, new: Sequence[str], margin: str) -> list[Edit]:
-        """Return what puts members or elements in behind those that are there."""
-        if not node.children:
-            on_lines = "\n" in self.text[node.start : node.end]
-            gap = self.line_end + margin if on_lines else ""
-            return [Edit(node.start + 1, node.start + 1, gap + f",{gap or ' '}".join(new))]
-        last = node.children[-1]
-        on_lines = "\n" in self.text[node.start : node.children[0].start]
-        gap = self.line_end + margin if on_lines else " "
-        place = last.node.end if last.comma is None else last.comma + 1
-        rest = _REST_OF_LINE.match(self.text, place) if on_lines else None
-        after = rest.end() if rest is not None else place
-        if last.comma is not None:
-            return [Edit(after, after, "".join(f"{gap}{each}," for each in new))]
-        joined = gap + f",{gap}".join(new)
-        if after == place:
-            return [Edit(place, place, "," + joined)]
-        return [Edit(place, place, ","), Edit(after, after, joined)]
-
-
-def applied(text: str, edits: Sequence[Edit]) -> str:
-    """Return a text with edits made."""
-    parts: list[str] = []
-    place = 0
-    for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
-        parts += (text[place : edit.start], edit.text)
-        place = max(place, edit.end)
-    return "".join([*parts, text[place:]])

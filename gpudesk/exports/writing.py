@@ -9,16 +9,15 @@ when gpudesk is killed half-way.
 from __future__ import annotations
 
 import os
-import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpudesk.clock import SYSTEM_CLOCK
 from gpudesk.errors import ExportError, GpudeskError, StoreError
-from gpudesk.exports.differences import between
-from gpudesk.exports.text_file import LIMIT_BYTES
 from gpudesk.exports.values import Export, FileChange, Way
+from gpudesk.exports.write_checks import ChangedMeanwhileError as ChangedMeanwhileError
+from gpudesk.exports.write_checks import changed_meanwhile, check_before, check_distinct, content_of
 from gpudesk.exports.written import (
     COPIES,
     Record,
@@ -31,16 +30,7 @@ from gpudesk.exports.written import (
     trimmed,
     write_record,
 )
-from gpudesk.files import (
-    NEW_FOLDER_MODE,
-    ChangedFileError,
-    MissingFileError,
-    backup,
-    read_bounded,
-    resolved,
-    write_over,
-    write_whole,
-)
+from gpudesk.files import NEW_FOLDER_MODE, ChangedFileError, backup, resolved, write_over, write_whole
 from gpudesk.paths import shortened
 from gpudesk.records import dataclass
 from gpudesk.stores.process_lock import ProcessLock
@@ -51,14 +41,6 @@ if TYPE_CHECKING:
     from gpudesk.clock import Clock
 
 _LOCK_SECONDS = 2.0
-
-
-class ChangedMeanwhileError(ExportError):
-    """A file is not what it was when the change was worked out; `difference` shows what happened to it."""
-
-    def __init__(self, message: str, hint: str | None, difference: str) -> None:
-        super().__init__(message, hint)
-        self.difference = difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +81,8 @@ def apply(
     try:
         with ProcessLock(folder_of(state) / "lock").hold(f"writing files of {export.editor}", _LOCK_SECONDS):
             for change in changes:
-                _check(change, make_folders)
-            _check_distinct(changes)
+                check_before(change, make_folders)
+            check_distinct(changes)
             written = _write_all(export.editor, changes, state, clock)
     except StoreError as error:
         raise ExportError(error.message, error.hint) from error
@@ -134,7 +116,7 @@ def restoring(write: Write) -> Export:
     notes: list[str] = []
     for file in write.files:
         path = Path(file.path)
-        before, after = _content(path), _copied(file)
+        before, after = content_of(path), _copied(file)
         if before == after:
             continue
         if digest_of(before) != file.after:
@@ -155,64 +137,12 @@ def _copied(file: WrittenFile) -> bytes | None:
             return None
         raise ExportError(f"no copy of {shortened(file.path)} was kept")
     copy = Path(file.copy)
-    data = _content(copy)
+    data = content_of(copy)
     if data is None:
         raise ExportError(f"the copy of {shortened(file.path)} is gone", f"It was {shortened(copy)}")
     if digest_of(data) != file.before:
         raise ExportError(f"the copy of {shortened(file.path)} has changed", f"Look at it: {shortened(copy)}")
     return data
-
-
-def _content(path: Path) -> bytes | None:
-    try:
-        return read_bounded(path, LIMIT_BYTES)
-    except MissingFileError:
-        return None
-    except StoreError as error:
-        raise ExportError(error.message, error.hint) from error
-
-
-def _check(change: FileChange, make_folders: bool) -> None:
-    """Find out whatever can be found out before anything is changed."""
-    target = resolved(change.path)
-    now = _content(target)
-    if now != change.before:
-        raise _changed_meanwhile(change, now)
-    name = shortened(change.path)
-    if now is not None and not stat.S_IMODE(target.stat().st_mode) & 0o222:
-        raise ExportError(f"{name} is read-only", f"Make it writable: chmod u+w {name}")
-    if now is not None and not _allowed(target, os.W_OK):
-        raise ExportError(f"{name} cannot be written: permission denied", "Look at who owns it")
-    folder = target.parent
-    if not folder.exists() and not make_folders:
-        raise ExportError(f"the folder {shortened(folder)} does not exist", f"Make it: mkdir -p {shortened(folder)}")
-    above = next((each for each in (folder, *folder.parents) if each.exists()), folder)
-    if not above.is_dir():
-        raise ExportError(f"{name} cannot be written: {shortened(above)} is a file, not a folder")
-    if not _allowed(above, os.W_OK | os.X_OK):
-        raise ExportError(
-            f"{name} cannot be written: the folder {shortened(above)} is read-only", "Look at who owns it"
-        )
-
-
-def _allowed(path: Path, what: int) -> bool:
-    return os.access(path, what, effective_ids=os.access in os.supports_effective_ids)
-
-
-def _check_distinct(changes: Sequence[FileChange]) -> None:
-    targets = [resolved(change.path) for change in changes]
-    for target in targets:
-        if targets.count(target) > 1:
-            raise ExportError(f"two changes for one file, {shortened(target)}: one is a link to the other")
-
-
-def _changed_meanwhile(change: FileChange, now: bytes | None) -> ChangedMeanwhileError:
-    what = "is gone" if now is None else "was made" if change.before is None else "has changed"
-    return ChangedMeanwhileError(
-        f"{shortened(change.path)} {what} since it was read; nothing was written",
-        "Look at what changed and try again",
-        between(change.path, change.before, now),
-    )
 
 
 def _write_all(editor: str, changes: Sequence[FileChange], state: Path | None, clock: Clock) -> Write:
@@ -260,11 +190,11 @@ def _put(change: FileChange) -> None:
             write_over(change.path, change.before, change.after)
             return
     except ChangedFileError as error:
-        raise _changed_meanwhile(change, _content(change.path)) from error
+        raise changed_meanwhile(change, content_of(change.path)) from error
     target = resolved(change.path)
-    now = _content(target)
+    now = content_of(target)
     if now != change.before:
-        raise _changed_meanwhile(change, now)
+        raise changed_meanwhile(change, now)
     try:
         target.unlink()
         if change.path.is_symlink():
@@ -279,7 +209,7 @@ def _undo(done: Sequence[FileChange], last_failed: bool) -> str | None:
     left: list[str] = []
     for place, change in reversed(list(enumerate(done))):
         try:
-            now = _content(change.path)
+            now = content_of(change.path)
             if now == change.before or (last_failed and place == len(done) - 1):
                 continue
             if now != change.after:
