@@ -25,10 +25,11 @@ _OLD_TRUE = {form for w in ("yes", "on", "y") for form in (w, w.title(), w.upper
 _OLD_FALSE = {form for w in ("no", "off", "n") for form in (w, w.title(), w.upper())}
 _INTEGER = re.compile(r"[-+]?[0-9]+\Z|0o[0-7]+\Z|0x[0-9a-fA-F]+\Z")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
+_NO_NUMBER = re.compile(r"(?:(?P<infinite>[-+]?)\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z")
 _TAB_REASON = "a tab where YAML wants spaces"
-_SEPARATING_TABS = re.compile(r"[ \t]*\t[ \t]*(?=#|\r?$)|(?<=:)[ \t]*\t[ \t]*", re.MULTILINE)
-"""Tabs that separate, which YAML allows and npm `yaml` takes, but not ruamel: at the end of a line, before a comment,
-behind a colon."""
+_SEPARATING_TABS = re.compile(r"[ \t]*\t[ \t]*(?=#|\r?$)|(?<=[^\s-])[ \t]*\t[ \t]*", re.MULTILINE)
+"""Tabs that npm `yaml` takes for white space, and ruamel does not: at the end of a line, before a comment, behind
+anything but a dash."""
 
 
 class YamlError(ExportError):
@@ -134,6 +135,8 @@ def plain_value(text: str, *, old: bool = False) -> str | int | float | bool | N
         return int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
     if _FLOAT.match(text):
         return float(text)
+    if (found := _NO_NUMBER.match(text)) is not None:
+        return float("nan" if found["infinite"] is None else f"{found['infinite']}inf")
     return text
 
 

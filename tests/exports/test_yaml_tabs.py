@@ -17,6 +17,8 @@ HEAD = "name: a\nversion: 1.0.0\n"
         f"{HEAD}schema: v1\t\r\n",
         f"{HEAD}schema: 'v1'\t\n",
         f"{HEAD}schema:\tv1\n",
+        f"{HEAD}schema\t: v1\n",
+        f"{HEAD}schema: &v\tv1\n",
         f"{HEAD}schema: v1\n\t# c\n",
         "name: a\n\t\nversion: 1.0.0\n  \t\nschema: v1\n\t",
         f"---\t# c\n{HEAD}schema: v1\n",
@@ -29,7 +31,7 @@ def test_a_tab_that_separates_is_white_space(text: str) -> None:
     assert document.data(document.root) == {"name": "a", "version": "1.0.0", "schema": "v1"}
     node = document.at(("schema",))
     assert node is not None
-    assert text[node.start : node.end].strip("'") == "v1"
+    assert text[node.start : node.end].removeprefix("&v\t").strip("'") == "v1"
 
 
 @pytest.mark.parametrize(
@@ -50,3 +52,7 @@ def test_a_tab_inside_a_text_stays_where_no_other_is() -> None:
     document = read(f'{HEAD}schema: "a\tb"\nrules:\n  - |\n    x\ty\t\n')
     data = document.data(document.root)
     assert (data["schema"], data["rules"]) == ("a\tb", ["x\ty\t\n"])
+
+
+def test_a_tab_between_words_is_taken() -> None:
+    assert read(f"{HEAD}schema: a\tb\n").at(("schema",)) is not None
