@@ -43,6 +43,8 @@ class Carrier:
             return self.fields(value, shape, where)
         if kind == "record" and isinstance(value, dict) and shape.item is not None:
             told = {str(key): self.value(item, shape.item, f"{where}.{key}") for key, item in value.items()}
+            for key in set(told) - set(shape.choices or told):
+                self.lose(f"{where}.{key}", told.pop(key), f"not {shape.words}")
             return {key: item for key, item in told.items() if item is not NOTHING}
         if kind in {"list", "text or texts"} and isinstance(value, list) and shape.item is not None:
             items = [self.value(item, shape.item, f"{where}[{index}]") for index, item in enumerate(value)]
@@ -79,6 +81,10 @@ def _scalar(value: Any, shape: Shape) -> Any:
         return int(value) if is_text else NOTHING
     if kind == "flag":
         return value if isinstance(value, bool) else NOTHING
+    if kind == "positive":
+        return value if _is_number(value) and value > 0 else NOTHING
+    if kind == "version":
+        return value if isinstance(value, str) and re.fullmatch(r"\d+\.\d+\.\d+", value, re.ASCII) else NOTHING
     if kind == "choice":
         return value if value in shape.choices else NOTHING
     return NOTHING

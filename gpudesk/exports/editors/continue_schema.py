@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,9 @@ from gpudesk.records import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_VERSION = re.compile(
+    r"(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?\Z", re.ASCII
+)
 _STEPS = 200_000
 """Nodes looked at, at most: aliases of aliases stand for more than anybody can count."""
 
@@ -145,6 +149,10 @@ def _compare(reader: Reader, node: Node, shape: Shape, where: str, owner: Node) 
             yield Mismatch(MismatchKind.TYPE, where, owner, node, shape)
             return
         assert shape.item is not None
+        if shape.choices:
+            for key, _ in reader.pairs(target):
+                if key.value not in shape.choices:
+                    yield Mismatch(MismatchKind.CHOICE, _join(where, key), target, key, shape)
         for path, value in _members(reader, target, where):
             yield from _compare(reader, value, shape.item, path, target)
     else:
@@ -205,6 +213,10 @@ def _wrong(reader: Reader, target: Node, shape: Shape) -> MismatchKind | None:
         fine = isinstance(value, bool)
     elif shape.kind == "number":
         fine = isinstance(value, (int, float)) and not isinstance(value, bool)
+    elif shape.kind == "positive":
+        fine = isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+    elif shape.kind == "version":
+        fine = isinstance(value, str) and _VERSION.match(value) is not None
     elif shape.kind == "choice":
         return None if value in shape.choices else MismatchKind.CHOICE if isinstance(value, str) else MismatchKind.TYPE
     else:

@@ -20,7 +20,8 @@ class Shape:
     """What a value may be."""
 
     kind: str
-    """`text`, `number`, `flag`, `scalar` (any of them), `anything`, `list`, `record`, `object`, `choice`, `entry`."""
+    """`text`, `number`, `positive`, `flag`, `version`, `scalar` (any of them), `choice`, `anything`, and of several:
+    `list`, `text or texts`, `record`, `object`, `entry`."""
     words: str
     """As said: `a text`, `a number`."""
     fields: Mapping[str, Shape] | None = None
@@ -29,6 +30,7 @@ class Shape:
     item: Shape | None = None
     """Of a list or a record."""
     choices: tuple[str, ...] = ()
+    """The words of a choice, or the keys of a record that has only these."""
     name: str = ""
     """Of an object, as the advice on keys knows it."""
 
@@ -111,7 +113,7 @@ AUTOCOMPLETE = _object(
 EMBED = _object(
     "embedOptions",
     _all(NUMBER, "maxChunkSize maxBatchSize")
-    | {"embeddingPrefixes": _object("embeddingPrefixes", _all(TEXT, "chunk query"))},
+    | {"embeddingPrefixes": Shape("record", "a mapping of chunk and query", item=TEXT, choices=("chunk", "query"))},
 )
 CHAT = _object(
     "chatOptions",
@@ -149,7 +151,9 @@ _MODEL_FIELDS = {
     "autocompleteOptions": AUTOCOMPLETE,
 }
 MODEL = _object("model", _MODEL_FIELDS, "name", "provider", "model")
-_MCP_COMMON = _all(TEXT, "name serverName faviconUrl sourceFile sourceSlug") | {"connectionTimeout": NUMBER}
+_MCP_COMMON = _all(TEXT, "name serverName faviconUrl sourceFile sourceSlug") | {
+    "connectionTimeout": Shape("positive", "a number above 0")
+}
 MCP_COMMAND = _object(
     "mcpServer",
     _MCP_COMMON | {"command": TEXT, "type": _transport("stdio"), "args": TEXTS, "env": TEXT_RECORD, "cwd": TEXT},
@@ -165,8 +169,9 @@ MCP_URL = _object(
 _CONTEXT = _object("context", {"name": TEXT, "provider": TEXT, "params": ANYTHING}, "provider")
 _DATA = _object(
     "data",
-    _all(TEXT, "name destination schema apiKey")
+    _all(TEXT, "name destination apiKey")
     | {
+        "schema": Shape("version", "a version like 0.2.0"),
         "level": Shape("choice", "all or noCode", choices=("all", "noCode")),
         "events": TEXTS,
         "requestOptions": REQUEST,

@@ -80,6 +80,14 @@ CASES: dict[str, list[tuple[str, str]]] = {
         (chat("autocompleteOptions: {disable: yes}"), chat("autocompleteOptions: {disable: true}")),
         (f"%YAML 1.1\n---\n{HEAD}schema: yes\n", f"%YAML 1.1\n---\n{HEAD}schema: 'yes'\n"),
         ("[]\n", HEAD),
+        (
+            HEAD + "data: [{name: a, destination: d, schema: '1'}]\n",
+            HEAD + "data: [{name: a, destination: d, schema: 0.2.0}]\n",
+        ),
+        (
+            HEAD + "mcpServers: [{name: a, url: u, connectionTimeout: -1}]\n",
+            HEAD + "mcpServers: [{name: a, url: u, connectionTimeout: 1}]\n",
+        ),
     ],
     "keep-alive-text": [
         (chat("defaultCompletionOptions: {keepAlive: 30m}"), chat("defaultCompletionOptions: {keepAlive: 1800}"))
@@ -87,6 +95,7 @@ CASES: dict[str, list[tuple[str, str]]] = {
     "empty-value": [(HEAD + "models:\n", HEAD + "models: []\n"), (HEAD + "context: null\n", HEAD + "context: []\n")],
     "unknown-role": [(chat("roles: [chat, tab]"), chat("roles: [chat, edit]"))],
     "wrong-choice": [
+        (chat("embedOptions: {embeddingPrefixes: {a: b}}"), chat("embedOptions: {embeddingPrefixes: {query: b}}")),
         (
             HEAD + "mcpServers: [{name: a, url: u, type: http}]\n",
             HEAD + "mcpServers: [{name: a, url: u, type: sse}]\n",
