@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpudesk.domain.keep_alive import KeepAliveWish
+from gpudesk.errors import ExportError
 from gpudesk.exports.values import Finding, Severity
 from gpudesk.records import dataclass
 
@@ -248,3 +249,14 @@ def compatible_notes(editor: str, models: Sequence[ChosenModel]) -> list[str]:
     if models:
         notes.append(f"{editor} sends no keep-alive: a pin stays as it is")
     return notes
+
+
+def required(model: ChosenModel | None, editor: str) -> ChosenModel:
+    """Return a model that an editor cannot be set up without.
+
+    Raises:
+        ExportError: none is chosen.
+    """
+    if model is None:
+        raise ExportError(f"no model is chosen for a role that {editor} has", "Choose one for chat")
+    return model

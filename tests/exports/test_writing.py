@@ -351,11 +351,21 @@ def test_a_record_that_makes_no_sense_stands_in_nobodys_way(home: Path, state: P
 
 
 KILLED = """
-import sys
+import os, signal, sys
 from pathlib import Path
 from gpudesk.exports.values import Export, FileChange, Way
 from gpudesk.exports.writing import apply
-home, state = Path(sys.argv[1]), Path(sys.argv[2])
+home, state, left = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+def counted(function):
+    def call(*values, **named):
+        global left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*values, **named)
+    return call
+for name in ("open", "write", "fsync", "close", "replace", "link", "unlink"):
+    setattr(os, name, counted(getattr(os, name)))
 def data(number, name):
     return (b"%s %d " % (name.encode(), number)) * 20_000
 print("ready", flush=True)
@@ -383,12 +393,16 @@ def test_a_hundred_kills_leave_each_file_whole(tmp_path: Path) -> None:
         for name, data in first.items():
             (home / name).write_bytes(data)
             (home / name).chmod(0o640)
-        child = subprocess.Popen([sys.executable, "-c", KILLED, str(home), str(state)], stdout=subprocess.PIPE)
+        step = 1 + 3 * turn if turn % 2 else 0  # every other one before a certain call of the system
+        child = subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(home), str(state), str(step)], stdout=subprocess.PIPE
+        )
         assert child.stdout is not None
         assert child.stdout.readline() == b"ready\n"
-        time.sleep(moments.uniform(0, 0.12))  # a random moment is what is tested
-        child.send_signal(signal.SIGKILL)
-        child.wait()
+        if not step:
+            time.sleep(moments.uniform(0, 0.12))  # a random moment is what is tested
+            child.send_signal(signal.SIGKILL)
+        assert child.wait(timeout=60) in {-signal.SIGKILL, 0}
         child.stdout.close()
         now = {name: (home / name).read_bytes() for name in "abc"}
         for name, data in now.items():

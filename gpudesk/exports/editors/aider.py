@@ -17,7 +17,7 @@ from gpudesk.domain.keep_alive import FOREVER, KeepAliveWish
 from gpudesk.errors import ExportError
 from gpudesk.exports.editor import Found
 from gpudesk.exports.editors.jsonc_file import own_file, unreadable, without_own_file
-from gpudesk.exports.requests import Request, findings
+from gpudesk.exports.requests import Request, findings, required
 from gpudesk.exports.text_file import read_text
 from gpudesk.exports.values import Export, Finding, Role, Way
 from gpudesk.paths import shortened
@@ -53,12 +53,12 @@ class Aider:
 
     def export(self, chosen: Chosen, around: Surroundings, way: Way, *, into: Path | None = None) -> Export:
         """Return both files; raises ExportError when one cannot be read."""
-        chat = chosen.of(Role.CHAT)
+        chat = required(chosen.of(Role.CHAT), self.name)
         notes = list(chosen.warnings)
         path = into or around.home / _CONFIG
         settings = path.with_name(_SETTINGS)
-        config_text, settings_text = ("", "") if chat is None else (_config(chat, settings), _model_settings(chat))
-        if chat is not None and chat.context_length is None:
+        config_text, settings_text = _config(chat, settings), _model_settings(chat)
+        if chat.context_length is None:
             notes.append(
                 f"Aider sends a num_ctx of its own choice with every request; the context of {chat.name} is not known "
                 "here, so it is not held to it"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from gpudesk.exports.editor import Found
 from gpudesk.exports.editors.jsonc_file import JsoncSettings, line_of, own_file, without_own_file
-from gpudesk.exports.requests import Request, compatible_notes, findings
+from gpudesk.exports.requests import Request, compatible_notes, findings, required
 from gpudesk.exports.values import Export, Finding, Role, Severity, Way
 from gpudesk.paths import shortened
 
@@ -44,13 +44,11 @@ class ClaudeCode:
 
     def export(self, chosen: Chosen, around: Surroundings, way: Way, *, into: Path | None = None) -> Export:
         """Return the variables or the file; raises ExportError when the file cannot be read."""
-        chat = chosen.of(Role.CHAT)
-        notes = [*chosen.warnings, *compatible_notes("Claude Code", [chat] if chat else [])]
-        told: dict[str, str] = {}
-        if chat is not None:
-            told = {"ANTHROPIC_BASE_URL": chat.engine_url, "ANTHROPIC_AUTH_TOKEN": "ollama", "ANTHROPIC_API_KEY": ""}
-            # All three sizes are the one model: another one for small tasks would put it out of memory.
-            told |= dict.fromkeys(_MODELS, chat.name)
+        chat = required(chosen.of(Role.CHAT), self.name)
+        notes = [*chosen.warnings, *compatible_notes("Claude Code", [chat])]
+        told = {"ANTHROPIC_BASE_URL": chat.engine_url, "ANTHROPIC_AUTH_TOKEN": "ollama", "ANTHROPIC_API_KEY": ""}
+        # All three sizes are the one model: another one for small tasks would put it out of memory.
+        told |= dict.fromkeys(_MODELS, chat.name)
         if way is Way.PRINT:
             lines = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in told.items())
             return Export(self.id, way, snippet=lines, notes=tuple(notes))

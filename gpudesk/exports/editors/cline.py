@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpudesk.exports.editor import Found
+from gpudesk.exports.requests import required
 from gpudesk.exports.values import Export, Role, Way
 
 if TYPE_CHECKING:
@@ -33,16 +34,17 @@ class Cline:
 
     def export(self, chosen: Chosen, around: Surroundings, way: Way, *, into: Path | None = None) -> Export:  # noqa: ARG002
         """Return what to choose."""
-        chat = chosen.of(Role.CHAT)
-        notes = list(chosen.warnings)
-        lines = ["In Cline's settings, for Plan and for Act:"]
-        if chat is not None:
-            lines += ["  API Provider          Ollama", f"  Base URL              {chat.engine_url}"]
-            lines += [f"  Model                 {chat.name}"]
-            if chat.context_length is not None:
-                lines += [f"  Context Window        {chat.context_length}"]
-            notes.append(f"Cline sends no keep-alive: load {chat.name} with gpudesk, and a pin stays as it is")
-        return Export(self.id, Way.PRINT, snippet="\n".join(lines) + "\n", notes=tuple(notes))
+        chat = required(chosen.of(Role.CHAT), self.name)
+        lines = [
+            "In Cline's settings, for Plan and for Act:",
+            "  API Provider          Ollama",
+            f"  Base URL              {chat.engine_url}",
+            f"  Model                 {chat.name}",
+        ]
+        if chat.context_length is not None:
+            lines += [f"  Context Window        {chat.context_length}"]
+        note = f"Cline sends no keep-alive: load {chat.name} with gpudesk, and a pin stays as it is"
+        return Export(self.id, Way.PRINT, snippet="\n".join(lines) + "\n", notes=(*chosen.warnings, note))
 
     def check(self, around: Surroundings, desk: Desk | None) -> tuple[Finding, ...]:  # noqa: ARG002
         """Find nothing: what was chosen is the extension's own."""

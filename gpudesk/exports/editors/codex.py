@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gpudesk.errors import ExportError
 from gpudesk.exports.editor import Found
 from gpudesk.exports.editors.jsonc_file import own_file, unreadable, without_own_file
-from gpudesk.exports.requests import Request, compatible_notes, findings
+from gpudesk.exports.requests import Request, compatible_notes, findings, required
 from gpudesk.exports.text_file import read_text
 from gpudesk.exports.toml_splice import check as parsed
 from gpudesk.exports.toml_splice import scalar_text, table_text, with_values, without_ours
@@ -97,10 +97,8 @@ def _folder(around: Surroundings) -> Path:
 
 
 def _values(chosen: Chosen) -> tuple[dict[str, Any], dict[str, dict[str, Any]], list[str]]:
-    chat = chosen.of(Role.CHAT)
-    notes = [*chosen.warnings, *compatible_notes("Codex", [chat] if chat else [])]
-    if chat is None:
-        return {}, {}, notes
+    chat = required(chosen.of(Role.CHAT), "Codex")
+    notes = [*chosen.warnings, *compatible_notes("Codex", [chat])]
     values: dict[str, Any] = {"model": chat.name, "model_provider": "gpudesk"}
     if chat.context_length is not None:
         values["model_context_window"] = chat.context_length

@@ -14,7 +14,7 @@ from gpudesk.exports.editor import Found
 from gpudesk.exports.editors.jsonc_file import JsoncSettings, line_of, removal
 from gpudesk.exports.editors.vscode import user_folders
 from gpudesk.exports.jsonc_tree import Document, KeyPath
-from gpudesk.exports.requests import Request, compatible_notes, findings
+from gpudesk.exports.requests import Request, compatible_notes, findings, required
 from gpudesk.exports.values import Finding, Role, Severity, Way
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class LlamaVsCode:
         """Return the settings with the chosen models; raises ExportError when the file cannot be changed."""
         values: dict[KeyPath, Any] = {}
         chat, completing = chosen.of(Role.CHAT), chosen.of(Role.AUTOCOMPLETE)
+        required(chat or completing, self.name)
         if completing is not None:
             values[_PREFIX + "use_openai_endpoint",] = True
             values[_PREFIX + "endpoint",] = f"{completing.engine_url}/v1"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpudesk.exports.editor import Found
-from gpudesk.exports.requests import compatible_notes
+from gpudesk.exports.requests import compatible_notes, required
 from gpudesk.exports.values import Export, Role, Way
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Neovim:
     def export(self, chosen: Chosen, around: Surroundings, way: Way, *, into: Path | None = None) -> Export:  # noqa: ARG002
         """Return the snippets."""
         chat, completing = chosen.of(Role.CHAT), chosen.of(Role.AUTOCOMPLETE)
+        required(chat or completing, self.name)
         parts = [_codecompanion(chat)] if chat is not None else []
         parts += [_minuet(completing)] if completing is not None else []
         notes = [*chosen.warnings, *compatible_notes("minuet-ai", [completing] if completing else [])]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from gpudesk.exports.editor import Found
 from gpudesk.exports.editors.jsonc_file import JsoncSettings, line_of, own_file, printed, removal, without_own_file
 from gpudesk.exports.jsonc_tree import Document, KeyPath
-from gpudesk.exports.requests import Request, compatible_notes, findings
+from gpudesk.exports.requests import Request, compatible_notes, findings, required
 from gpudesk.exports.values import Export, Finding, Role, Way
 from gpudesk.paths import shortened
 from gpudesk.records import replace
@@ -95,22 +95,21 @@ def _settings(path: Path) -> JsoncSettings:
 
 def _values(chosen: Chosen) -> tuple[dict[KeyPath, Any], list[str]]:
     values: dict[KeyPath, Any] = {}
-    chat = chosen.of(Role.CHAT)
-    notes = [*chosen.warnings, *compatible_notes("opencode", [chat] if chat else [])]
-    if chat is not None:
-        told: dict[str, Any] = {"name": chat.name}
-        if chat.context_length is not None:
-            answer = min(chat.max_tokens or 8192, chat.context_length // 2)
-            told["limit"] = {"context": chat.context_length, "output": answer}
-        if chat.capabilities is not None:
-            told["tool_call"] = "tools" in chat.capabilities
-        values["provider", "ollama", "npm"] = "@ai-sdk/openai-compatible"
-        values["provider", "ollama", "name"] = "Ollama"
-        values["provider", "ollama", "options", "baseURL"] = f"{chat.engine_url}/v1"
-        values["provider", "ollama", "models", chat.name] = told
-        values["model",] = f"ollama/{chat.name}"
-        # Titles and summaries by another model would put the chat model out of memory.
-        values["small_model",] = f"ollama/{chat.name}"
+    chat = required(chosen.of(Role.CHAT), "opencode")
+    notes = [*chosen.warnings, *compatible_notes("opencode", [chat])]
+    told: dict[str, Any] = {"name": chat.name}
+    if chat.context_length is not None:
+        answer = min(chat.max_tokens or 8192, chat.context_length // 2)
+        told["limit"] = {"context": chat.context_length, "output": answer}
+    if chat.capabilities is not None:
+        told["tool_call"] = "tools" in chat.capabilities
+    values["provider", "ollama", "npm"] = "@ai-sdk/openai-compatible"
+    values["provider", "ollama", "name"] = "Ollama"
+    values["provider", "ollama", "options", "baseURL"] = f"{chat.engine_url}/v1"
+    values["provider", "ollama", "models", chat.name] = told
+    values["model",] = f"ollama/{chat.name}"
+    # Titles and summaries by another model would put the chat model out of memory.
+    values["small_model",] = f"ollama/{chat.name}"
     return values, notes
 
 

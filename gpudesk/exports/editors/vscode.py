@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gpudesk.exports.editor import Found
 from gpudesk.exports.editors.jsonc_file import JsoncSettings, line_of, removal
 from gpudesk.exports.jsonc_tree import Document, KeyPath
-from gpudesk.exports.requests import Request, compatible_notes, findings
+from gpudesk.exports.requests import Request, compatible_notes, findings, required
 from gpudesk.exports.values import Finding, Role, Way
 
 if TYPE_CHECKING:
@@ -44,14 +44,12 @@ class VsCode:
     def export(self, chosen: Chosen, around: Surroundings, way: Way, *, into: Path | None = None) -> Export:
         """Return the list with the chosen model; raises ExportError when the file cannot be changed."""
         path = into or user_folders(around)[0] / "chatLanguageModels.json"
-        chat = chosen.of(Role.CHAT)
-        notes = [*chosen.warnings, *compatible_notes("VS Code", [chat] if chat else [])]
-        if chat is not None:
-            notes.append(f"Choose {chat.name} once in the list of models of the chat view")
+        chat = required(chosen.of(Role.CHAT), self.name)
+        notes = [*chosen.warnings, *compatible_notes("VS Code", [chat])]
+        notes.append(f"Choose {chat.name} once in the list of models of the chat view")
         if chosen.of(Role.AUTOCOMPLETE) is not None:
             notes.append("VS Code's own inline suggestions cannot use a local model; llama.vscode's can")
-        values = {} if chat is None else {_GROUP: _group(chat)}
-        return _settings(path).export(values, way, notes)
+        return _settings(path).export({_GROUP: _group(chat)}, way, notes)
 
     def check(self, around: Surroundings, desk: Desk | None) -> tuple[Finding, ...]:
         """Find what is silently wrong."""

@@ -14,7 +14,7 @@ from gpudesk.domain.keep_alive import FOREVER, KeepAliveWish
 from gpudesk.exports.editor import Found
 from gpudesk.exports.editors.jsonc_file import JsoncSettings, line_of, removal
 from gpudesk.exports.jsonc_tree import Document, KeyPath, Node
-from gpudesk.exports.requests import Request, findings
+from gpudesk.exports.requests import Request, findings, required
 from gpudesk.exports.values import Finding, Role, Way
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class Zed:
 
     def export(self, chosen: Chosen, around: Surroundings, way: Way, *, into: Path | None = None) -> Export:
         """Return the settings with the chosen models; raises ExportError when the file cannot be changed."""
+        required(chosen.of(Role.CHAT) or chosen.of(Role.EDIT) or chosen.of(Role.AUTOCOMPLETE), self.name)
         values, notes = _values(chosen)
         return _settings(into or _path(around)).export(values, way, notes)
 
