@@ -42,7 +42,7 @@ class Picked:
 
     picks: tuple[Pick, ...]
     origin: str
-    """`what is loaded`, `set coding`."""
+    """`loaded or pinned`, `set coding`."""
     left_out: tuple[str, ...] = ()
     """Models of it that got no role, and why, a sentence each."""
 
@@ -118,7 +118,7 @@ class EditorChoice:
         if not models:
             return None
         contexts_left = tuple(replace(model, context_length=None) for model in models.values())
-        return self._with_roles(contexts_left, "what is loaded or pinned")
+        return self._with_roles(contexts_left, "loaded or pinned")
 
     def suggested(self) -> Picked:
         """Return the best set of installed models that fits.
@@ -173,7 +173,7 @@ class EditorChoice:
         left_out = tuple(self._why_left_out(model.name) for model in models if model.name not in taken)
         if not picks:
             detail = "; ".join(left_out)
-            raise UsageError(f"{origin} has no model for an editor{f': {detail}' if detail else ''}",
+            raise UsageError(f"no model for an editor: {origin}{f'; {detail}' if detail else ''}",
                              "Say which: --chat MODEL --autocomplete MODEL")  # fmt: skip
         return Picked(picks, origin, left_out)
 
@@ -265,7 +265,7 @@ class EditorChoice:
             needs_bytes=whole.total_bytes,
             room_bytes=sum(card.budget.available_bytes for card in plan.cards),
             by_model=tuple((made.name, made.parts.total_bytes) for made in whole.models),
-            would_evict=tuple(name for name in plan.server.would_evict if name in names),
+            would_evict=tuple(name for name in plan.server.would_evict if name in names and len(names) > 1),
             swap_seconds=_swap_seconds(wanted),
         )
 

@@ -54,7 +54,7 @@ def footer_line(
         if action.group == ACTING and not acting:
             continue
         keys = keys_of(action, keymap)
-        run = f"run_binding('{action.id}')"
+        run = f"screen.run_binding('{action.id}')"
         entries.append((action, (
             Span(f" {display_key(keys[0])}", "key", run), Span(f" {action.description} ", "dim", run),
         )))  # fmt: skip

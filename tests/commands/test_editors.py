@@ -20,6 +20,7 @@ from gpudesk.commands.editors_session import EditorMeans
 from gpudesk.config import EngineAddress, Settings
 from gpudesk.desk_planner import DeskPlanner
 from gpudesk.domain.desk import Desk
+from gpudesk.domain.pin import PinSample
 from gpudesk.domain.working_set import SetModel, WorkingSet
 from gpudesk.errors import ExitCode, ExportError, RefusedError, UsageError
 from gpudesk.exports.editor import Surroundings
@@ -132,7 +133,7 @@ def models(content: dict[str, Any]) -> dict[str, tuple[list[str], int | None]]:
 
 def test_by_itself_what_is_loaded_as_it_is_loaded(place: Place) -> None:
     content = place.json("diff", "continue")
-    assert content["origin"] == "what is loaded or pinned"
+    assert content["origin"] == "loaded or pinned"
     assert models(content) == {
         CHAT: (["chat", "edit", "apply"], 8192),
         CODER: (["autocomplete"], 4096),
@@ -194,7 +195,7 @@ def test_what_cannot_be_done_is_a_usage_error(place: Place, words: tuple[str, ..
 
 def test_a_set_of_which_no_model_has_a_role_says_so(place: Place) -> None:
     WorkingSetStore(place.folders.data).write(WorkingSet("odd", ()))
-    with pytest.raises(UsageError, match="set odd has no model for an editor"):
+    with pytest.raises(UsageError, match="no model for an editor: set odd"):
         place.run("diff", "continue", "--set", "odd")
 
 
@@ -438,9 +439,10 @@ def test_a_slow_engine_does_not_make_a_check_wait(place: Place) -> None:
         name = "ollama http://127.0.0.1:1"
         interval_seconds = 1.0
 
-        def read(self, desk: Desk) -> None:
+        def read(self, desk: Desk) -> PinSample:
             release.wait(60)
             ended.set()
+            return PinSample()
 
         def close(self) -> None:
             pass

@@ -53,8 +53,8 @@ def plan_editors(
         places["editors"] = Place(0, top, width, rows, frame)
         places["detail"] = Place(0, top + rows, width, room - rows, frame)
         return places
-    least = max(3, room // 4)
-    rows = max(3, min(wanted, room - roles - least))
+    # Not found ones stand last: the change is worth more lines than they are.
+    rows = max(2 + frame.lines, min(wanted, room * 3 // 10, room - roles - 2))
     places["editors"] = Place(0, top, width, rows, frame)
     places["roles"] = Place(0, top + rows, width, min(roles, room - rows), frame)
     rest = room - rows - roles

@@ -121,6 +121,8 @@ class EditorPanels(SceneScreen, inherit_bindings=False):
         self.picking: Role | None = None
         """The role a model is being chosen for."""
         self.typing = False
+        self.reading = False
+        """The detail was gone to by a key, and gets room: after a click, what was clicked stays where it is."""
         self._palette: Palette | None = None
         self._places: dict[str, Place] = {}
         self._layout = EditorsLayout(self)
@@ -149,7 +151,7 @@ class EditorPanels(SceneScreen, inherit_bindings=False):
         """Divide the screen."""
         places = plan_editors(
             size.width, size.height, editors=len(self.answer.states) if self.answer is not None else 1,
-            banner=self._banner is not None, reading=self.focused is self.detail, typing=self.typing,
+            banner=self._banner is not None, reading=self.reading, typing=self.typing,
         )  # fmt: skip
         if self.picking is not None and "editors" in places:
             places["options"] = places.pop("editors")

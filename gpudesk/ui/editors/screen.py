@@ -360,7 +360,9 @@ class EditorsScreen(EditorPanels, inherit_bindings=False):
         self.set_focus(self._list_in_use())
 
     def _focus(self, widget: Widget) -> None:
+        """Give a part the focus, and the room it needs."""
         self.set_focus(widget)
+        self.reading = widget is self.detail
         self.arrange_anew()
 
     def action_focus_next(self) -> None:
@@ -378,8 +380,8 @@ class EditorsScreen(EditorPanels, inherit_bindings=False):
         self._focus(parts[(position + step) % len(parts)])
 
     def on_descendant_focus(self) -> None:
-        """Give what has the focus its room, also after a click."""
-        self.arrange_anew()
+        """Show which part has the focus, also after a click."""
+        self.call_next(self.draw)
 
     async def action_back(self) -> None:
         """Close the line, the list of models, the filter, the detail; else go back to the desk."""
