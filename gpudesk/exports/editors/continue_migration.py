@@ -14,6 +14,7 @@ from gpudesk.exports.editors import continue_places
 from gpudesk.exports.editors import continue_shapes as shapes
 from gpudesk.exports.editors.continue_carry import NOTHING, Carrier
 from gpudesk.exports.editors.continue_json import comments, read_json
+from gpudesk.exports.editors.continue_migrated_lists import listed, other_sections
 from gpudesk.exports.editors.continue_migrated_models import Piece, filled, model_pieces
 from gpudesk.exports.text_file import read_text
 from gpudesk.exports.values import Export, FileChange, Way
@@ -92,13 +93,13 @@ def migrated_text(text: str) -> Migrated:
         ExportError: it cannot be read, or what it says cannot be written.
     """
     old = read_json(text)
-    old = filled(old, [name for name in _listed(old.get("env")) if isinstance(name, str)])
+    old = filled(old, [name for name in listed(old.get("env")) if isinstance(name, str)])
     general = Carrier()
     head: dict[str, Any] = {"name": "Main Config", "version": "1.0.0", "schema": "v1"}
     request = general.value(old.get("requestOptions"), shapes.REQUEST, "requestOptions")
     if request is not NOTHING and request:
         head["requestOptions"] = request
-    sections = {"models": model_pieces(old, general), **_other_sections(old, general)}
+    sections = {"models": model_pieces(old, general), **other_sections(old, general)}
     _lose_the_rest(old, general)
     lines = _lines(head, sections, general.lost, list(comments(text)))
     made = "\n".join(lines) + "\n"
@@ -107,89 +108,10 @@ def migrated_text(text: str) -> Migrated:
     return Migrated(made, (*general.lost, *lost))
 
 
-def _other_sections(old: dict[str, Any], general: Carrier) -> dict[str, list[Piece]]:
-    rules = [Piece(old["systemMessage"], ("systemMessage",))] if isinstance(old.get("systemMessage"), str) else []
-    experimental = old.get("experimental")
-    experimental = dict(experimental) if isinstance(experimental, dict) else {}
-    servers = experimental.pop("modelContextProtocolServers", None)
-    if not isinstance(servers, list):
-        general.lose("experimental.modelContextProtocolServers", servers, "not understood")
-    if isinstance(experimental.get("modelRoles"), dict):
-        del experimental["modelRoles"]
-    for key, value in experimental.items():
-        general.lose(f"experimental.{key}", value, "config.yaml has no such key; look in Continue's settings")
-    return {
-        "context": _pieces(old, "contextProviders", "context", {"name": "provider"}, ("params",)),
-        "rules": [piece for piece in rules if piece.value],
-        "prompts": _pieces(old, "customCommands", "prompts", {}, ("name", "description", "prompt")),
-        "docs": _pieces(
-            old, "docs", "docs", {"title": "name"}, ("startUrl", "rootUrl", "faviconUrl", "useLocalCrawling")
-        ),
-        "data": _pieces(old, "data", "data", {}, tuple(_item("data").fields or {})),
-        "mcpServers": [_server(server, index) for index, server in enumerate(_listed(servers))],
-    }
-
-
-def _item(section: str) -> shapes.Shape:
-    """Return the shape of an entry of a section."""
-    wrapped = (shapes.CONFIG.fields or {})[section].item
-    assert wrapped is not None
-    assert wrapped.item is not None
-    return wrapped.item
-
-
-def _pieces(old: dict[str, Any], key: str, section: str, renamed: dict[str, str], kept: tuple[str, ...]) -> list[Piece]:
-    shape, pieces = _item(section), []
-    for index, value in enumerate(_listed(old.get(key))):
-        carrier = Carrier()
-        if not isinstance(value, dict):
-            pieces.append(_lost_piece(f"{key}[{index}]", value, "not a mapping", (key, index)))
-            continue
-        known: dict[str, Any] = {
-            str(renamed.get(name, name)): item for name, item in value.items() if name in kept or name in renamed
-        }
-        made = carrier.fields(known, shape, f"{key}[{index}]")
-        for name, item in value.items():
-            if name not in kept and name not in renamed:
-                carrier.lose(f"{key}[{index}].{name}", item, "config.yaml has no such key")
-        if set(shape.required) <= set(made):
-            pieces.append(Piece(made, (key, index), tuple(carrier.lost)))
-        else:
-            pieces.append(_lost_piece(f"{key}[{index}]", value, "incomplete", (key, index)))
-    return pieces
-
-
-def _lost_piece(where: str, value: Any, why: str, place: tuple[str | int, ...]) -> Piece:
-    carrier = Carrier()
-    carrier.lose(where, value, why)
-    return Piece(None, place, tuple(carrier.lost))
-
-
-def _server(server: Any, index: int) -> Piece:
-    """Return one MCP server; a socket of the web has no place in config.yaml (schemas/mcp/index.ts)."""
-    where, place = (
-        f"experimental.modelContextProtocolServers[{index}]",
-        ("experimental", "modelContextProtocolServers", index),
-    )
-    transport = server.get("transport") if isinstance(server, dict) else None
-    if not isinstance(transport, dict) or transport.get("type") == "websocket":
-        return _lost_piece(where, server, "config.yaml has no such server", place)
-    name = server.get("name") or server.get("server_name") or transport.get("server_name") or f"MCP Server {index + 1}"
-    shape = shapes.MCP_COMMAND if "command" in transport else shapes.MCP_URL
-    told = {"name": name, **{key: value for key, value in transport.items() if key != "server_name"}}
-    if isinstance(server.get("faviconUrl"), str):
-        told["faviconUrl"] = server["faviconUrl"]
-    carrier = Carrier()
-    made = carrier.fields(told, shape, where)
-    if not set(shape.required) <= set(made):
-        return _lost_piece(where, server, "incomplete", place)
-    return Piece(made, place, tuple(carrier.lost))
-
-
 def _lose_the_rest(old: dict[str, Any], general: Carrier) -> None:
     for key in _IN_SETTINGS:
         general.lose(key, old.get(key), _SETTINGS)
-    for index, command in enumerate(_listed(old.get("slashCommands"))):
+    for index, command in enumerate(listed(old.get("slashCommands"))):
         general.lose(f"slashCommands[{index}]", command, "built into Continue, or gone from it")
     for key, kind in _KINDS.items():
         if not isinstance(old.get(key), kind):
@@ -197,10 +119,6 @@ def _lose_the_rest(old: dict[str, Any], general: Carrier) -> None:
     for key, value in old.items():
         if key not in _HANDLED:
             general.lose(key, value, "config.yaml has no such key")
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _lines(
