@@ -15,7 +15,8 @@ import pytest
 
 from gpudesk import files
 from gpudesk.clock import Clock
-from gpudesk.errors import ExportError
+from gpudesk.errors import ExportError, RefusedError
+from gpudesk.exports import writing
 from gpudesk.exports.values import Export, FileChange, Way
 from gpudesk.exports.writing import (
     ChangedMeanwhileError,
@@ -26,6 +27,7 @@ from gpudesk.exports.writing import (
     written_paths,
 )
 from gpudesk.exports.written import WRITES_KEPT
+from gpudesk.stores.process_lock import ProcessLock
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions, links and signals")
 NOON = Clock(now=lambda: datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC))
@@ -204,6 +206,42 @@ def test_when_undoing_fails_it_is_said_and_can_be_restored(
     assert content(home) == {"a": b"a new", "b": b"b old"}
     restore(backups(state=state)[0], state=state)
     assert content(home) == {"a": b"a old", "b": b"b old"}
+
+
+def test_an_interruption_undoes_what_was_written(home: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "a").write_bytes(b"a old")
+    (home / "b").write_bytes(b"b old")
+    over = files.write_over
+
+    def interrupted(path: Path, before: bytes | None, data: bytes) -> None:
+        over(path, before, data)
+        if path.name == "b":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(writing, "write_over", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        apply(export(change(home / "a", b"a old", b"a new"), change(home / "b", b"b old", b"b new")), state=state)
+    assert content(home) == {"a": b"a old", "b": b"b old"}
+    assert backups(state=state) == ()
+
+
+def test_two_gpudesks_do_not_write_at_the_same_time(home: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "_LOCK_SECONDS", 0.0)
+    with (
+        ProcessLock(state / "editors" / "lock").hold("writing files of codex"),
+        pytest.raises(RefusedError, match="is at work: writing files of codex"),
+    ):
+        apply(export(change(home / "a", None, b"x")), state=state)
+    assert content(home) == {}
+    apply(export(change(home / "a", None, b"x")), state=state)
+    assert content(home) == {"a": b"x"}
+
+
+def test_a_state_folder_that_cannot_be_written_stops_before_the_files(home: Path, state: Path) -> None:
+    state.write_bytes(b"a file")
+    with pytest.raises(ExportError, match="lock cannot be locked"):
+        apply(export(change(home / "a", None, b"x")), state=state)
+    assert content(home) == {}
 
 
 @POSIX
