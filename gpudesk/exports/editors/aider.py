@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from gpudesk.domain.keep_alive import FOREVER, KeepAliveWish
 from gpudesk.errors import ExportError
 from gpudesk.exports.editor import Found
-from gpudesk.exports.editors.jsonc_file import own_file, unreadable, without_own_file
+from gpudesk.exports.editors.jsonc_file import own_file, unreadable, without_own_files
 from gpudesk.exports.requests import Request, findings, required
 from gpudesk.exports.text_file import read_text
 from gpudesk.exports.values import Export, Finding, Role, Way
@@ -88,8 +88,8 @@ class Aider:
 
     def remove(self, around: Surroundings) -> Export:
         """Return no files of gpudesk's; the user's were never changed."""
-        changes = [without_own_file(around.home / name) for name in (_CONFIG, _SETTINGS)]
-        return Export(self.id, Way.OWN_FILE, tuple(change for change in changes if change is not None))
+        own = without_own_files(self.id, [around.home / name for name in (_CONFIG, _SETTINGS)])
+        return Export(self.id, Way.OWN_FILE, own)
 
 
 def _config(chat: ChosenModel, settings: Path) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpudesk.exports.editor import Found
-from gpudesk.exports.editors.jsonc_file import JsoncSettings, line_of, own_file, without_own_file
+from gpudesk.exports.editors.jsonc_file import JsoncSettings, line_of, own_file, without_own_files
 from gpudesk.exports.requests import Request, compatible_notes, findings, required
 from gpudesk.exports.values import Export, Finding, Role, Severity, Way
 from gpudesk.paths import shortened
@@ -70,8 +70,7 @@ class ClaudeCode:
 
     def remove(self, around: Surroundings) -> Export:
         """Return no file of gpudesk's; the user's were never changed."""
-        own = without_own_file(_folder(around) / "gpudesk.json")
-        return Export(self.id, Way.OWN_FILE, (own,) if own is not None else ())
+        return Export(self.id, Way.OWN_FILE, without_own_files(self.id, [_folder(around) / "gpudesk.json"]))
 
 
 def _folder(around: Surroundings) -> Path:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpudesk.errors import ExportError
 from gpudesk.exports.editor import Found
-from gpudesk.exports.editors.jsonc_file import own_file, unreadable, without_own_file
+from gpudesk.exports.editors.jsonc_file import backups_of, own_file, unreadable, without_own_files
 from gpudesk.exports.requests import Request, compatible_notes, findings, required
 from gpudesk.exports.text_file import read_text
 from gpudesk.exports.toml_splice import check as parsed
@@ -80,20 +80,25 @@ class Codex:
     def remove(self, around: Surroundings) -> Export:
         """Return the configuration without gpudesk's keys, and no profile of gpudesk's."""
         own, users = (file.path for file in self.files(around))
-        changes = [change for change in (without_own_file(own),) if change is not None]
-        file = read_text(users)
-        if file.data is not None:
-            text = without_ours(file.text)
-            emptied = not text and bool(file.text)
-            change = FileChange(
-                users, file.data, None if emptied else file.encoded(text), "without gpudesk", secret=True
-            )
-            changes += [change] if change.changes else []
+        changes = list(without_own_files(self.id, [own]))
+        named = [Path(file.path) for write in backups_of(self.id) for file in write.files]
+        gone = {change.path for change in changes}
+        changes += [each for path in dict.fromkeys([users, *named]) if path not in gone for each in _without(path)]
         return Export(self.id, Way.MERGE, tuple(changes))
 
 
 def _folder(around: Surroundings) -> Path:
     return Path(around.environment.get("CODEX_HOME") or around.home / ".codex")
+
+
+def _without(path: Path) -> Iterable[FileChange]:
+    file = read_text(path)
+    if file.data is not None:
+        text = without_ours(file.text)
+        emptied = not text and bool(file.text)
+        change = FileChange(path, file.data, None if emptied else file.encoded(text), "without gpudesk", secret=True)
+        if change.changes:
+            yield change
 
 
 def _values(chosen: Chosen) -> tuple[dict[str, Any], dict[str, dict[str, Any]], list[str]]:

@@ -12,7 +12,8 @@ from gpudesk.exports.jsonc_splice import with_values, without_ours
 from gpudesk.exports.jsonc_tree import Document, KeyPath, Node, read
 from gpudesk.exports.text_file import line_and_column, read_text
 from gpudesk.exports.values import Export, FileChange, Finding, Severity, Way
-from gpudesk.exports.writing import written_paths
+from gpudesk.exports.writing import backups
+from gpudesk.exports.written import Write, digest_of
 from gpudesk.records import dataclass, replace
 
 if TYPE_CHECKING:
@@ -68,10 +69,30 @@ def own_file(editor: str, path: Path, text: str, why: str, notes: Sequence[str])
     return Export(editor, Way.OWN_FILE, (change,) if change.changes else (), notes=tuple(notes))
 
 
-def without_own_file(path: Path) -> FileChange | None:
-    """Return the removal of a file that is gpudesk's alone; None when there is none."""
-    file = read_text(path)
-    return None if file.data is None else FileChange(path, file.data, None, "gpudesk's own", secret=True)
+def without_own_files(editor: str, usual: Sequence[Path]) -> tuple[FileChange, ...]:
+    """Return the removal of files that are gpudesk's alone: the usual ones, and those a person had named.
+
+    A file that a person had named goes only when gpudesk made it and it still is what gpudesk wrote.
+    """
+    made: dict[Path, str | None] = {}
+    for write in reversed(backups_of(editor)):
+        for file in write.files:
+            if file.before is None or Path(file.path) in made:
+                made[Path(file.path)] = file.after
+    changes: list[FileChange] = []
+    for path in dict.fromkeys([*usual, *made]):
+        data = read_text(path).data
+        if data is not None and (path in usual or digest_of(data) == made[path]):
+            changes.append(FileChange(path, data, None, "gpudesk's own", secret=True))
+    return tuple(changes)
+
+
+def backups_of(editor: str) -> tuple[Write, ...]:
+    """Return what gpudesk wrote for an editor, the newest first; nothing when that cannot be told."""
+    try:
+        return backups(editor)
+    except (ExportError, StoreError):
+        return ()
 
 
 def unreadable(path: Path, error: ExportError, effect: str) -> Finding:
@@ -90,11 +111,7 @@ def removal(editor: str, settings: Sequence[JsoncSettings]) -> Export:
     """Return what takes gpudesk out of an editor's files, those a person had named among them."""
     by_path = {each.path: each for each in settings}
     first = settings[0]
-    try:
-        named = written_paths(editor)
-    except (ExportError, StoreError):
-        named = ()
-    for path in named:
+    for path in dict.fromkeys(Path(file.path) for write in backups_of(editor) for file in write.files):
         by_path.setdefault(path, replace(first, path=path))
     changes = [change for each in by_path.values() if (change := each.removed()) is not None]
     return Export(editor, Way.MERGE, tuple(changes))

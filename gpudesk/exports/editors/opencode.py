@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpudesk.exports.editor import Found
-from gpudesk.exports.editors.jsonc_file import JsoncSettings, line_of, own_file, printed, removal, without_own_file
+from gpudesk.exports.editors.jsonc_file import JsoncSettings, line_of, own_file, printed, removal, without_own_files
 from gpudesk.exports.jsonc_tree import Document, KeyPath
 from gpudesk.exports.requests import Request, compatible_notes, findings, required
 from gpudesk.exports.values import Export, Finding, Role, Way
@@ -75,9 +75,9 @@ class OpenCode:
         """Return the user's files without gpudesk's values, and no file of gpudesk's."""
         folder = _folder(around)
         users = removal(self.id, [_settings(folder / name) for name in ("opencode.json", "opencode.jsonc")])
-        own = without_own_file(folder / _OWN)
-        others = tuple(change for change in users.changes if change.path != folder / _OWN)
-        return replace(users, changes=((own,) if own is not None else ()) + others)
+        own = without_own_files(self.id, [folder / _OWN])
+        gone = {change.path for change in own}
+        return replace(users, changes=own + tuple(change for change in users.changes if change.path not in gone))
 
 
 def _folder(around: Surroundings) -> Path:

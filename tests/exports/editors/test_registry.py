@@ -19,6 +19,8 @@ from tests.exports.editors import cases
 
 MERGED = [name for name in MODULES if Way.MERGE in editor(name).ways and name != "continue"]
 
+OWN = [name for name in MODULES if Way.OWN_FILE in editor(name).ways and name != "continue"]
+
 
 def test_editors_come_in_the_order_in_which_they_are_shown() -> None:
     assert [each.id for each in editors()] == list(MODULES)
@@ -53,17 +55,28 @@ def test_files_are_below_home_everywhere(name: str, platform: str, tmp_path: Pat
 
 @pytest.mark.parametrize("name", MERGED)
 def test_a_file_that_a_person_named_is_found_again(name: str, tmp_path: Path) -> None:
-    if name == "codex":
-        pytest.skip("config.toml is one file, and CODEX_HOME moves it")
-    home, named = tmp_path / "home", tmp_path / "elsewhere" / "mine.json"
+    home, named = tmp_path / "home", tmp_path / "elsewhere" / "mine"
     named.parent.mkdir()
-    named.write_text("[]\n" if name == "vscode" else '{\n  "a": 1\n}\n')
+    named.write_text({"vscode": "[]\n", "codex": "a = 1\n"}.get(name, '{\n  "a": 1\n}\n'))
     before = named.read_bytes()
     made, around = editor(name), cases.around(home)
     apply(made.export(cases.chosen(), around, Way.MERGE, into=named))
     assert named.read_bytes() != before
     apply(made.remove(around))
     assert named.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_an_own_file_that_a_person_named_is_removed_while_it_is_gpudesks(name: str, tmp_path: Path) -> None:
+    made, around = editor(name), cases.around(tmp_path / "home")
+    for number, mine in enumerate(("", "\n# mine")):
+        named = tmp_path / f"elsewhere{number}" / "mine"
+        apply(made.export(cases.chosen(), around, Way.OWN_FILE, into=named))
+        apply(made.export(cases.chosen(context=8192), around, Way.OWN_FILE, into=named))
+        if mine:
+            named.write_text(named.read_text() + mine)
+        apply(made.remove(around))
+        assert named.exists() == bool(mine), "what somebody has changed is not thrown away"
 
 
 @pytest.mark.parametrize("name", MERGED)
