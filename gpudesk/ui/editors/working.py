@@ -209,4 +209,5 @@ def _judged(
             except GpudeskError as error:
                 together = Together(note=error.message)
         found.append(RoleOption(option.name, option.reason, now is not None and now.word == option.name, together))
-    return tuple(found)
+    # Those that do not stay loaded with the others come last, whatever they are good for.
+    return tuple(sorted(found, key=lambda each: each.together is not None and each.together.stays is False))
