@@ -59,6 +59,7 @@ def check_documented(document: Any, fields: Any = action_output.FIELDS) -> set[s
     return places
 
 
+@pytest.mark.slow
 def test_every_key_of_the_document_is_written_down(rig: CommandRig) -> None:
     done = rig.run("load", f"{SMALL}@8k", "--json", "--yes")
     assert (done.code, done.err) == (0, "")
@@ -74,6 +75,7 @@ def test_every_key_of_the_document_is_written_down(rig: CommandRig) -> None:
     assert {load["model"] for load in done.document["outcome"]["after"]} == set(rig.loaded())
 
 
+@pytest.mark.slow
 def test_what_is_lost_is_refused_without_anybody_to_ask(rig: CommandRig) -> None:
     done = rig.run("load", f"{SMALL}@8k")
     assert (done.code, done.out) == (4, "")
@@ -87,6 +89,7 @@ def test_what_is_lost_is_refused_without_anybody_to_ask(rig: CommandRig) -> None
     check_documented(told.document)
 
 
+@pytest.mark.slow
 def test_somebody_at_a_terminal_is_asked_once(rig: CommandRig) -> None:
     for answer in ("n\n", "\n", "", "nonsense\n"):
         no = rig.run("load", f"{SMALL}@8k", answer=answer)
@@ -102,6 +105,7 @@ def test_somebody_at_a_terminal_is_asked_once(rig: CommandRig) -> None:
     assert "Do it?" not in yes.out
 
 
+@pytest.mark.slow
 def test_progress_goes_to_a_terminal_on_one_line_and_nowhere_else(rig: CommandRig) -> None:
     seen = rig.run("load", f"{SMALL}@8k", "--yes", answer="")
     pieces = seen.err.split("\r")
@@ -113,6 +117,7 @@ def test_progress_goes_to_a_terminal_on_one_line_and_nowhere_else(rig: CommandRi
     assert rig.run("unload", SMALL).err == ""
 
 
+@pytest.mark.slow
 def test_what_loses_nothing_needs_no_yes(rig: CommandRig) -> None:
     for words in (("unload", CODE), ("load", f"{SMALL}@8k"), ("keep", CHAT, "2h"), ("pin", CHAT)):
         done = rig.run(*words)
@@ -130,6 +135,7 @@ def test_read_only_refuses_everything(rig: CommandRig, words: tuple[str, ...]) -
     assert not rig.folders.state.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "steps"),
     [
@@ -162,6 +168,7 @@ def test_a_dry_run_tells_and_does_nothing(rig: CommandRig, words: tuple[str, ...
     assert rig.pins() == ()
 
 
+@pytest.mark.slow
 def test_a_dry_run_of_what_would_be_refused_is_refused(rig: CommandRig) -> None:
     done = rig.run("free", "900GiB", "--dry-run")
     assert done.code == 4
@@ -197,6 +204,7 @@ def test_an_engine_that_does_not_answer_exits_with_3(rig: CommandRig) -> None:
     assert url in done.err
 
 
+@pytest.mark.slow
 def test_a_failure_exits_with_1_and_says_that_what_was_there_is_back(rig: CommandRig) -> None:
     rig.sim.server.fault("load", "error", model=BIG, text="cudaMalloc failed: out of memory")
     done = rig.run("swap", CHAT, f"{BIG}@8k", "--json", "--yes")
@@ -208,6 +216,7 @@ def test_a_failure_exits_with_1_and_says_that_what_was_there_is_back(rig: Comman
     assert rig.journal() == [("swap", "command", "undone")]
 
 
+@pytest.mark.slow
 def test_a_timeout_brings_back_what_was_there(rig: CommandRig) -> None:
     rig.sim.server.fault("load", "hang", model=BIG)
     done = rig.run("swap", CHAT, f"{BIG}@8k", "--yes", "--timeout", "20s")
@@ -215,6 +224,7 @@ def test_a_timeout_brings_back_what_was_there(rig: CommandRig) -> None:
     assert rig.loaded()[CHAT] == 8192
 
 
+@pytest.mark.slow
 def test_a_command_says_what_was_done_already(rig: CommandRig) -> None:
     done = rig.run("unload", SMALL)
     assert (done.code, done.err) == (0, "")
