@@ -206,7 +206,7 @@ class GpudeskApp(ActingApp, inherit_bindings=False):
         if isinstance(self.screen, HelpScreen):
             self.screen.action_back()
             return
-        sheet = HelpScreen(self._keymap_in_use)
+        sheet = HelpScreen(self._keymap_in_use, read_only=self._settings.read_only)
         sheet.show(self.scene(), self.palette)
         self.push_screen(sheet)
 

@@ -155,7 +155,7 @@ class Poller:
         """
         deadline = time.monotonic() + timeout_seconds
         with self._lock:
-            first = [name for name in self._turns if name == CARDS or engine_url(name) is not None]
+            first = [name for name in self._turns if name in (CARDS, PINS) or engine_url(name) is not None]
             asked = self._ask(first + [name for name in self._turns if installed and is_catalog(name)])
             if CARDS in asked:
                 self._await_reads({CARDS: asked[CARDS]}, deadline)
