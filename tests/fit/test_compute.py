@@ -67,6 +67,7 @@ HEADERS |= {
     for name in (
         "falcon-h1", "deepseek2 with latent attention", "deepseek2 of an old file", "phi3 with fused projections",
         "lfm2 with short convolutions", "mamba", "granitehybrid", "nemotron_h", "qwen35 with recurrent layers",
+        "rwkv7", "command-r",
     )
 }  # fmt: skip
 LAID_OUT: dict[str, tuple[float, float, float, float]] = {
@@ -152,6 +153,8 @@ MIXED: dict[str, tuple[float, float, float, float]] = {
     "gemma4 E4B": (550.09, 136.02, 160.02, 149.02),
     "qwen35 35B-A3B": (320.08, 80.02, 104.02, 178.02),
     "gpt-oss": (401.09, 98.77, 122.77, 564.01),
+    "rwkv7": (38.08, 9.57, 9.57, 9.57),
+    "command-r": (52.05, 13.01, 37.01, 74.76),
 }
 """The same of llama.cpp b11549, which takes tokens and embeddings in one batch."""
 
