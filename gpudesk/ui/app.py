@@ -120,6 +120,7 @@ class GpudeskApp(ActingApp, inherit_bindings=False):
         self._handle_signals()
         self.set_interval(TICK_SECONDS, self.show_desk)
         self._feed.subscribe(self._on_news)
+        self.toast_news(self._feed.desk)
         self.open_acting_soon()
 
     def _on_news(self) -> None:

@@ -91,7 +91,8 @@ def _pin(model: LoadedModel, scene: Scene, width: int) -> list[Line]:
         lost = state.pin is Pin.LOST
         context = f", context {state.wish.context_length}" if state.wish.context_length else ""
         restore = "put right when it is lost" if state.wish.restore else "only told when it is lost"
-        note = f"{state.reason or 'nobody told why'}. p on the model puts it right or ends the pin" if lost else restore
+        advice = f"{scene.pin_key} on the model puts it right or ends the pin"
+        note = f"{state.reason or 'nobody told why'}. {advice}" if lost else restore
         lines += fact("pin", f"{words[state.pin]}{context}", width, role="error" if lost else "good", note=note)
     return lines
 
