@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from gpudesk.actions.ports import Forecast, Ports
 from gpudesk.actions.values import Preview
 from gpudesk.config import Settings
 from gpudesk.records import replace
@@ -18,11 +19,11 @@ from gpudesk.stores.journal import FileJournal
 from gpudesk.stores.working_sets import WorkingSetStore
 from gpudesk.ui.app import GpudeskApp
 from gpudesk.ui.screens.desk import DeskScreen
-from tests.actions.rig import Rig
+from tests.actions.rig import FreeTurn, MemoryPins, Oracle, Rig
 from tests.ui.screens import EVERYDAY, Shown
 
 if TYPE_CHECKING:
-    from gpudesk.actions.ports import Ports
+    from gpudesk.actions.ports import Watch
     from tests.ui.desks import FakeFeed
 
 PATIENCE_SECONDS = 20.0
@@ -115,3 +116,15 @@ async def acting_on(
         await pilot.pause()
         yield Stage(app, rig, pilot, acting)
     await asyncio.sleep(0)
+
+
+def still(feed: FakeFeed, folder: Path) -> ActingInFolder:
+    """Acting on a desk that stands still, for pictures: everything can be previewed and nothing is carried out."""
+    oracle = Oracle()
+    oracle.answer = Forecast(
+        verdict="fits", needs_bytes=6 << 30, by_model=(("llama3.1:8b", 6 << 30),), available_bytes=9 << 30,
+        expected_seconds=6.0, notes=("calculated from the file's header",),
+    )  # fmt: skip
+    watch = cast("Watch", feed)
+    ports = Ports(watch, (), oracle, MemoryPins(), Book(folder), FreeTurn())
+    return ActingInFolder(ports, WorkingSetStore(folder), Book(folder), FreedStore(folder))

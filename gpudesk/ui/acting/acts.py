@@ -152,15 +152,16 @@ class Acts:
         self.app.show_action()
 
     def _remember(self, preview: Preview, outcome: Outcome) -> None:
-        """Keep what was freed for `restore`, and forget it once it is back."""
-        if outcome.ending is not Ending.DONE:
-            return
+        """Keep what was freed for `restore`, as the commands do, and forget what is back."""
+        there = {(load.engine_url, load.name) for load in outcome.after}
         try:
             if preview.action is ActionId.FREE:
-                gone = {step.load.name for step in preview.steps if step.kind is StepKind.UNLOAD}
-                self.acting.freed.add([load for load in preview.before if load.name in gone])
-            elif preview.action is ActionId.RESTORE:
-                self.acting.freed.keep_only(())
+                went = {(s.load.engine_url, s.load.name) for s in preview.steps if s.kind is StepKind.UNLOAD} - there
+                self.acting.freed.add([load for load in preview.before if (load.engine_url, load.name) in went])
+            elif preview.action is ActionId.RESTORE and outcome.after:
+                known = self.acting.freed.read()
+                left = known.loads if known is not None and outcome.ending is not Ending.DONE else ()
+                self.acting.freed.keep_only([load for load in left if (load.engine_url, load.name) not in there])
         except GpudeskError as error:
             self.tell_error(error)
 
