@@ -200,14 +200,8 @@ HANDLERS: Mapping[str | None, Callable[[Options], int]] = {
     "points": _points,
     "doctor": _doctor,
     "config": _config,
-    **dict.fromkeys(
-        (
-            "load", "unload", "keep", "pin", "unpin", "swap", "free", "restore", "apply", "set", "pull", "rm", "derive",
-            "log", "guard",
-        ),
-        _act,
-    ),
 }
+"""Every other verb changes something, or tells of it."""
 
 
 def _version() -> int:
@@ -232,7 +226,7 @@ def _handle(arguments: Sequence[str]) -> int:
         return _version()
     if vars(options).get("no_color"):
         os.environ["NO_COLOR"] = "1"
-    return int(HANDLERS[options.verb](options))
+    return int(HANDLERS.get(options.verb, _act)(options))
 
 
 def run(arguments: list[str]) -> int:

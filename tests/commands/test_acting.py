@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from gpudesk import action_output
+from gpudesk import action_output, cli
 from gpudesk.acting_arguments import MODULES
-from gpudesk.arguments import VERBS, parse
+from gpudesk.arguments import ACTING_VERBS, VERBS, build_parser, parse
 from gpudesk.config import EngineAddress, Settings
+from gpudesk.errors import UsageError
 from gpudesk.records import replace
+from gpudesk.sim.workstation import SimulatedWorkstation
 from tests.command_line import nobody_listens
 from tests.commands.acting_rig import BIG, CHAT, CODE, EMBED, SMALL, CommandRig
 
@@ -35,7 +37,8 @@ def rig(tmp_path: Path) -> Iterator[CommandRig]:
 
 
 def test_every_verb_has_a_module_and_is_known() -> None:
-    assert set(MODULES) <= set(VERBS)
+    assert tuple(MODULES) == ACTING_VERBS
+    assert set(ACTING_VERBS) == set(VERBS) - set(cli.HANDLERS)
     assert {words[0] for words in EVERY_VERB} | {"log", "guard"} == set(MODULES)
 
 
@@ -239,3 +242,44 @@ def test_options_may_stand_anywhere() -> None:
     assert parse(["pin", "a", "--no-restore"]).restore is False
     assert parse(["pin", "a"]).restore is None
     assert Settings().restore_pins is False
+
+
+@pytest.mark.parametrize("verb", [*VERBS])
+def test_what_is_left_out_of_the_parser_is_not_missed(verb: str) -> None:
+    """A verb alone gets along with its own group; without one, or asked for help, everything is there."""
+    (whole,) = [action for action in build_parser()._actions if action.dest == "verb"]
+    (part,) = [action for action in build_parser({verb, "--json"})._actions if action.dest == "verb"]
+    assert set(whole.choices or ()) == set(VERBS)
+    assert verb in (part.choices or ())
+    assert set(part.choices or ()) < set(VERBS)
+    with pytest.raises(SystemExit):
+        parse([verb, "--help"])
+
+
+def test_a_misspelled_verb_finds_its_neighbor() -> None:
+    with pytest.raises(UsageError) as found:
+        parse(["lod", "qwen3:14b"])
+    assert "Did you mean load?" in (found.value.hint or "")
+    with pytest.raises(UsageError, match="unknown option --dryrun") as found:
+        parse(["load", "qwen3:14b", "--dryrun"])
+    assert "Did you mean --dry-run?" in (found.value.hint or "")
+
+
+@pytest.mark.slow
+def test_of_two_engines_one_can_be_chosen(rig: CommandRig) -> None:
+    with SimulatedWorkstation("pinned", driver=False) as other:
+        both = (EngineAddress(rig.url), EngineAddress(other.url))
+        rig.settings = replace(rig.settings, engines=both)
+        unclear = rig.run("keep", CHAT, "5m")
+        assert unclear.code == 2
+        assert f"{CHAT} is in more than one engine: " in unclear.err
+        assert "--ollama URL" in unclear.err
+        for order in (both, both[::-1]):
+            rig.settings = replace(rig.settings, engines=order)
+            (step,) = rig.run("pull", "new:1b", "--dry-run", "--json").document["preview"]["steps"]
+            assert step["engine"] == order[0].url, "the first one in the settings, whatever its address"
+        rig.settings = replace(rig.settings, engines=both[1:])
+        done = rig.run("keep", CHAT, "5m", "--json")
+        assert done.code == 0
+        assert {step["engine"] for step in done.document["preview"]["steps"]} == {other.url}
+    assert rig.session_seconds(CHAT) > 1e9
