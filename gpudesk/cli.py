@@ -102,9 +102,10 @@ def _screen(options: Options) -> int:
 
 def _status(options: Options) -> int:
     configured = _configured(options)
+    from gpudesk.build import with_pins
     from gpudesk.commands import status
 
-    workstation = _opened(options, configured)
+    workstation = with_pins(_opened(options, configured))
     given = vars(options)
     as_json = given.get("json", False)
     try:

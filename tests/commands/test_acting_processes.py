@@ -166,6 +166,16 @@ def test_a_question_is_asked_and_answered_at_a_terminal(here: Processes) -> None
     assert TomlPinStore(here.data).read() == ()
 
 
+def test_the_status_tells_of_pins(here: Processes) -> None:
+    TomlPinStore(here.data).put(PinWish(here.sim.url, EMBED))
+    assert here.line.run("pin", CHAT).returncode == 0
+    models = json.loads(here.line.run("status", "--json").stdout)["models"]
+    assert {model["name"]: model["pin"] for model in models} == {CHAT: "held", EMBED: "held"}
+    assert here.line.run("unpin", CHAT).returncode == 0
+    models = json.loads(here.line.run("status", "--json").stdout)["models"]
+    assert {model["name"]: model["pin"] for model in models} == {CHAT: "none", EMBED: "held"}
+
+
 def test_the_journal_is_followed(here: Processes) -> None:
     with here.line.start("log", "--follow", "--json") as process:
         assert process.stdout is not None
@@ -182,25 +192,31 @@ def test_the_guard_puts_a_lost_pin_right_and_ends_with_0(here: Processes) -> Non
     with here.line.start("guard") as process:
         assert process.stdout is not None
         assert "guarding http://" in process.stdout.readline()
-        second = here.line.start("guard", "--json")
-        assert second.stdout is not None
-        told = json.loads(second.stdout.readline())
-        assert f"another gpudesk guards (pid {process.pid})" in told["message"]
         with here.sim.timeline.changed:
             here.sim.stage.ask(CHAT, num_ctx=8192, keep_alive=1800, tokens=4)
-        assert until(lambda: ("pin", "done") in here.entries(), 30)
+        assert until(lambda: ("pin", "done") in here.entries(), 30), process.poll()
         process.terminate()
         rest, err = process.communicate(timeout=20)
-        try:
-            assert "guarding" in json.loads(second.stdout.readline())["message"], "it takes over"
-        finally:
-            second.send_signal(signal.SIGINT)
-            assert second.wait(20) == 130
-            second.stdout.close()
-            assert second.stderr is not None
-            second.stderr.close()
     assert (process.returncode, err) == (0, "")
     assert f"the pin of {CHAT} is put right" in rest
+    assert guard_lock(here.state).holder() is None
+
+
+def test_of_two_guards_one_waits_and_takes_over(here: Processes) -> None:
+    with here.line.start("guard") as first:
+        assert first.stdout is not None
+        assert "guarding" in first.stdout.readline()
+        with here.line.start("guard", "--json") as second:
+            assert second.stdout is not None
+            told = json.loads(second.stdout.readline())["message"]
+            first.terminate()
+            first.communicate(timeout=20)
+            after = json.loads(second.stdout.readline())["message"]
+            second.send_signal(signal.SIGINT)
+            second.communicate(timeout=20)
+    assert f"another gpudesk guards (pid {first.pid})" in told
+    assert after == f"guarding {here.sim.url}"
+    assert second.returncode == 130
     assert guard_lock(here.state).holder() is None
 
 

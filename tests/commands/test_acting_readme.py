@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gpudesk.action_output import schema_fields
+from gpudesk.action_output import FIELDS, LOG_FIELDS, SET_FIELDS, Fields, schema_fields
 from tests.commands.acting_rig import CHAT, EMBED, CommandRig
 
 README = Path(__file__).parents[2] / "README.md"
@@ -57,10 +57,11 @@ def test_the_examples_are_real(tmp_path: Path) -> None:
     assert without_times(block("acting")) == without_times(real)
 
 
-def test_the_table_of_fields_is_current() -> None:
-    """GPUDESK_TEST_UPDATE_GOLDEN=1 writes it anew."""
-    rows = (f"| `{path}` | {meaning} |" for path, meaning in schema_fields())
+@pytest.mark.parametrize(("name", "fields"), [("action", FIELDS), ("log", LOG_FIELDS), ("set", SET_FIELDS)])
+def test_the_tables_of_fields_are_current(name: str, fields: Fields) -> None:
+    """GPUDESK_TEST_UPDATE_GOLDEN=1 writes them anew."""
+    rows = (f"| `{path}` | {meaning} |" for path, meaning in schema_fields(fields))
     table = "| field | meaning |\n|---|---|\n" + "\n".join(rows) + "\n"
     if os.environ.get("GPUDESK_TEST_UPDATE_GOLDEN"):
-        write_block("action fields", table)
-    assert block("action fields") == table
+        write_block(f"{name} fields", table)
+    assert block(f"{name} fields") == table

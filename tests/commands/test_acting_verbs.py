@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gpudesk.action_output import LOG_FIELDS
+from gpudesk.action_output import LOAD_FIELDS, LOG_FIELDS, SET_FIELDS
 from gpudesk.actions.values import ActionId, Load, Preview, Step, StepKind
 from gpudesk.domain.keep_alive import FOREVER
 from gpudesk.domain.pin import PinWish
@@ -284,6 +284,7 @@ def test_a_working_set_from_saving_to_deleting(rig: CommandRig) -> None:
     refused = rig.run("apply", "coding", "--timeout", "5m")
     assert refused.out.startswith("coding: it is so already")
     listed = rig.run("set", "list", "--json").document
+    check_documented(listed, SET_FIELDS)
     assert listed["schema_version"] == 1
     (entry,) = listed["sets"]
     assert (entry["name"], entry["problems"]) == ("coding", [])
@@ -413,13 +414,7 @@ def test_the_journal_tells_who_did_what(rig: CommandRig) -> None:
 def check_documented_log(document: object) -> None:
     fields = {
         **LOG_FIELDS,
-        "entries[].before[]": _LOADS,
-        "entries[].after[]": _LOADS,
+        "entries[].before[]": LOAD_FIELDS,
+        "entries[].after[]": LOAD_FIELDS,
     }
     assert {"", "entries[]"} <= check_documented(document, fields)
-
-
-_LOADS = (
-    ("model", ""), ("engine", ""), ("context_length", ""), ("keep_alive_seconds", ""), ("pinned", ""),
-    ("memory_bytes", ""),
-)  # fmt: skip
