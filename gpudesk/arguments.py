@@ -88,6 +88,8 @@ class _Parser(argparse.ArgumentParser):
     def _hint(self, word: str, known: Sequence[str]) -> str:
         from gpudesk.config_values import nearest
 
+        if word in known:
+            return f"{word} is an option of other commands; see {self.prog} --help"
         close = nearest(word, tuple(known))
         return f"Did you mean {close}? See gpudesk --help" if close else "See gpudesk --help"
 
