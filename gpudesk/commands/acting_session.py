@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gpudesk import acting
 from gpudesk.errors import FailureKind, SourceError
-from gpudesk.records import dataclass, replace
+from gpudesk.records import dataclass
 from gpudesk.watch.names import is_details
 from gpudesk.workstation import NothingFoundError, found_in
 
@@ -90,7 +90,7 @@ def open_session(means: ActingMeans, *, needs_engine: bool = True) -> Iterator[S
                 desk = _first_look(poller, {source.name for source in sources})
                 if needs_engine:
                     _check_engine(desk, workstation.settings)
-                yield Session(opened, _in_order(desk, workstation.settings), workstation.settings, workstation.banner)
+                yield Session(opened, desk, workstation.settings, workstation.banner)
             finally:
                 poller.stop()
                 opened.close()
@@ -111,12 +111,6 @@ def _first_look(poller: Poller, names: set[str]) -> Desk:
     while not _has_details(poller.desk) and time.monotonic() < deadline:
         time.sleep(_PAUSE_SECONDS)
     return poller.desk
-
-
-def _in_order(desk: Desk, settings: Settings) -> Desk:
-    """Return the desk with its engines in the order of the settings: where none is named, the first one is meant."""
-    order = {address.url: number for number, address in enumerate(settings.engines)}
-    return replace(desk, engines=tuple(sorted(desk.engines, key=lambda engine: order.get(engine.url, len(order)))))
 
 
 def _has_details(desk: Desk) -> bool:
