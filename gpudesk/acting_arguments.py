@@ -28,7 +28,7 @@ MODULES: Mapping[str, str] = {
 }
 """Each verb with its module in `gpudesk.commands`."""
 
-KEEP_HELP = "5m, 2h30m, 1d, forever, until 18:00, or 0"
+TIMES = "5m, 2h30m, 1d, forever, until 18:00"
 
 
 def add_acting_verbs(verbs: Any, checked: Checked, add_common: Callable[[argparse.ArgumentParser], None]) -> None:
@@ -71,7 +71,7 @@ def _add_one_model(verb: Verb, checked: Checked) -> list[argparse.ArgumentParser
     keep = verb("keep", "change how long a loaded model stays", "Set the keep-alive of a loaded model, which is never "
                 "loaded again for it.")  # fmt: skip
     keep.add_argument("name", metavar="MODEL", help="a loaded model")
-    keep.add_argument("duration", metavar="DURATION", nargs="+", help=KEEP_HELP)
+    keep.add_argument("duration", metavar="DURATION", nargs="+", help=f"{TIMES}, or 0 to go when idle")
     pin = verb("pin", "keep a model for good, and notice when it is lost",
                "Load a model if it is not, keep it forever, never make it go for another load, and say who broke it "
                "when it is lost.")  # fmt: skip
@@ -145,7 +145,7 @@ def _add_wish(parser: argparse.ArgumentParser, checked: Checked, metavar: str, t
     _add_model(parser, checked, metavar, text)
     parser.add_argument("--ctx", metavar="TOKENS", type=checked(planner_values.context_value),
                         help="the same as @CTX (default: as it is loaded, or what the engine chooses)")  # fmt: skip
-    parser.add_argument("--keep-alive", metavar="DURATION", help=f"how long it stays: {KEEP_HELP}")
+    parser.add_argument("--keep-alive", metavar="DURATION", help=f"how long it stays: {TIMES}")
 
 
 def _add_model(parser: argparse.ArgumentParser, checked: Checked, metavar: str, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from gpudesk.output import timestamp
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from gpudesk.output import Value
 
 SCHEMA_VERSION = 1
+
+Fields = Mapping[str, tuple[tuple[str, str], ...]]
 
 LOAD_FIELDS = (
     ("model", "as the engine names it"),
@@ -99,11 +102,34 @@ LOG_FIELDS = {
 }
 """The same for the journal. With --follow each line is one entry, with its schema_version."""
 
+_SET = (
+    ("name", ""),
+    ("description", ""),
+    ("key", "applies it, in the list of working sets"),
+    ("includes", "other sets whose models belong to it"),
+    ("keeps_others", ""),
+    ("models", "its own, and those of the sets it includes"),
+)
+_SET_MODELS = (
+    ("model", ""),
+    ("engine", "null: the first one"),
+    ("context_length", ""),
+    ("keep_alive_seconds", "-1 forever"),
+    ("pinned", ""),
+)
+SET_FIELDS = {
+    "": (("schema_version", str(SCHEMA_VERSION)), ("sets", "by `set list`; `set show` and `set save` have one `set`")),
+    "sets[]": (("name", ""), ("set", "null when something is wrong with it"), ("problems", "a sentence each")),
+    "sets[].set": _SET,
+    "sets[].set.models[]": _SET_MODELS,
+}
+"""The same for working sets."""
 
-def schema_fields() -> tuple[tuple[str, str], ...]:
-    """Return every path of an action's document with its meaning: `preview.steps[].kind`."""
+
+def schema_fields(fields: Fields = FIELDS) -> tuple[tuple[str, str], ...]:
+    """Return every path of a document with its meaning: `preview.steps[].kind`."""
     return tuple(
-        (f"{place}.{key}" if place else key, meaning) for place, keys in FIELDS.items() for key, meaning in keys
+        (f"{place}.{key}" if place else key, meaning) for place, keys in fields.items() for key, meaning in keys
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpudesk.actions.values import Ending, StepKind
-from gpudesk.units import duration, gibibytes
+from gpudesk.units import duration, gibibytes, percent
 
 if TYPE_CHECKING:
     from gpudesk.actions.values import JournalEntry, Outcome, Preview, Progress, Step
@@ -82,7 +82,8 @@ def progress_text(progress: Progress) -> str:
     parts = [f"{place}{progress.text}"]
     if progress.completed_bytes is not None and progress.total_bytes:
         share = progress.completed_bytes / progress.total_bytes
-        parts.append(f"{gibibytes(progress.completed_bytes)} of {gibibytes(progress.total_bytes)}, {share:.0%}")
+        done = gibibytes(progress.completed_bytes)
+        parts.append(f"{done} of {gibibytes(progress.total_bytes)}, {percent(share)}")
     elapsed = seconds_text(progress.elapsed_seconds)
     if progress.expected_seconds is not None:
         parts.append(f"{elapsed} of about {seconds_text(progress.expected_seconds)}")

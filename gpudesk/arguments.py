@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import NoReturn, TypeVar
 
 from gpudesk.errors import UsageError
 
 T = TypeVar("T")
 
-VERBS = (
-    "status", "load", "unload", "keep", "pin", "unpin", "swap", "free", "restore", "apply", "set", "pull", "rm",
-    "derive", "log", "guard", "editors", "fit", "suggest", "budget", "tiers", "points", "doctor", "config",
+ACTING_VERBS = (
+    "load", "unload", "keep", "pin", "unpin", "swap", "free", "restore", "apply", "set", "pull", "rm", "derive", "log",
+    "guard",
 )  # fmt: skip
+FIT_VERBS = ("fit", "suggest", "budget", "tiers", "points")
+VERBS = ("status", *ACTING_VERBS, "editors", *FIT_VERBS, "doctor", "config")
 
 DESCRIPTION = "Live video memory per model, for people who run language models on their own graphics card."
 
@@ -88,6 +90,8 @@ class _Parser(argparse.ArgumentParser):
     def _hint(self, word: str, known: Sequence[str]) -> str:
         from gpudesk.config_values import nearest
 
+        if word in known:
+            return f"{word} is an option of other commands; see {self.prog} --help"
         close = nearest(word, tuple(known))
         return f"Did you mean {close}? See gpudesk --help" if close else "See gpudesk --help"
 
@@ -203,13 +207,13 @@ def _add_options(parser: argparse.ArgumentParser, prefix: str) -> None:
     add("--ca-file", metavar="FILE", default=absent, help="trust the certificates in this file too")  # fmt: skip
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the whole command line, also for completions and the manual page."""
-    from gpudesk.acting_arguments import add_acting_verbs
-    from gpudesk.budget_arguments import add_budget_verbs
-    from gpudesk.editors_arguments import add_editor_verbs
-    from gpudesk.planner_arguments import add_planner_verbs
+def build_parser(typed: Set[str] = frozenset()) -> argparse.ArgumentParser:
+    """Return the whole command line, also for completions and the manual page.
 
+    Args:
+        typed: words that were typed. With one of the verbs among them, groups of verbs without any of them are left
+            out: each costs a millisecond of the start.
+    """
     form = argparse.RawDescriptionHelpFormatter
     parser = _Parser(prog="gpudesk", description=DESCRIPTION, allow_abbrev=False, formatter_class=form)
     parser.add_argument("-V", "--version", action="store_true", help="print the version")
@@ -222,8 +226,15 @@ def build_parser() -> argparse.ArgumentParser:
     status.add_argument("--timeout", metavar="SECONDS", type=_checked(_seconds), default=argparse.SUPPRESS,
                         help="how long one look may take (default 5)")  # fmt: skip
     _add_options(status, "verb_")
-    add_acting_verbs(verbs, _checked, lambda verb: _add_options(verb, "verb_"))
-    add_editor_verbs(verbs, _checked, lambda verb: _add_options(verb, "verb_"))
+    is_whole = typed.isdisjoint(VERBS)
+    if is_whole or not typed.isdisjoint(ACTING_VERBS):
+        from gpudesk.acting_arguments import add_acting_verbs
+
+        add_acting_verbs(verbs, _checked, lambda verb: _add_options(verb, "verb_"))
+    if is_whole or "editors" in typed:
+        from gpudesk.editors_arguments import add_editor_verbs
+
+        add_editor_verbs(verbs, _checked, lambda verb: _add_options(verb, "verb_"))
     doctor = verbs.add_parser("doctor", help="what was found, what not, why, what to do", allow_abbrev=False,
                               formatter_class=form, description="Check everything gpudesk depends on. The output "
                               "holds no secrets and can be pasted into a bug report.")  # fmt: skip
@@ -231,8 +242,12 @@ def build_parser() -> argparse.ArgumentParser:
     doctor.add_argument("--timeout", metavar="SECONDS", type=_checked(_seconds), default=argparse.SUPPRESS,
                         help="how long one look may take (default 5)")  # fmt: skip
     _add_options(doctor, "verb_")
-    add_planner_verbs(verbs, _checked, lambda verb: _add_options(verb, "verb_"))
-    add_budget_verbs(verbs, _checked, lambda verb: _add_options(verb, "verb_"))
+    if is_whole or not typed.isdisjoint(FIT_VERBS):
+        from gpudesk.budget_arguments import add_budget_verbs
+        from gpudesk.planner_arguments import add_planner_verbs
+
+        add_planner_verbs(verbs, _checked, lambda verb: _add_options(verb, "verb_"))
+        add_budget_verbs(verbs, _checked, lambda verb: _add_options(verb, "verb_"))
     config = verbs.add_parser("config", help="show, find or check the configuration", allow_abbrev=False,
                               formatter_class=form, description="The configuration in force, its file, its "
                               "mistakes.")  # fmt: skip
@@ -260,7 +275,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     Raises:
         UsageError: it cannot be understood.
     """
-    parser = build_parser()
+    parser = build_parser(frozenset() if {"-h", "--help"} & set(arguments) else frozenset(arguments))
     given, rest = parser.parse_known_args(_with_scenario(arguments))
     models = getattr(given, "models", None)
     if rest and (models is None or any(word.startswith("-") for word in rest)):

@@ -210,6 +210,16 @@ def _metadata_source(settings: Settings, demo: bool) -> ModelMetadataSource:
     )
 
 
+def with_pins(workstation: Workstation) -> Workstation:
+    """Return a workstation whose desk tells whether the user's pins hold; a simulated one has none."""
+    if workstation.demo:
+        return workstation
+    from gpudesk.acting import own_folders
+    from gpudesk.screen_wiring import LatePins
+
+    return replace(workstation, sources=(*workstation.sources, LatePins(own_folders)))
+
+
 def acting_means(open_it: Callable[[], Workstation], settings: Settings, *, demo: bool) -> ActingMeans:
     """Return what the commands that change something work with; a demo changes nothing of the user's."""
     from gpudesk.commands.acting_session import ActingMeans

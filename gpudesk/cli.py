@@ -102,9 +102,10 @@ def _screen(options: Options) -> int:
 
 def _status(options: Options) -> int:
     configured = _configured(options)
+    from gpudesk.build import with_pins
     from gpudesk.commands import status
 
-    workstation = _opened(options, configured)
+    workstation = with_pins(_opened(options, configured))
     given = vars(options)
     as_json = given.get("json", False)
     try:
@@ -211,27 +212,8 @@ HANDLERS: Mapping[str | None, Callable[[Options], int]] = {
     "doctor": _doctor,
     "config": _config,
     "editors": _editors,
-    **dict.fromkeys(
-        (
-            "load",
-            "unload",
-            "keep",
-            "pin",
-            "unpin",
-            "swap",
-            "free",
-            "restore",
-            "apply",
-            "set",
-            "pull",
-            "rm",
-            "derive",
-            "log",
-            "guard",
-        ),
-        _act,
-    ),
 }
+"""Every other verb changes something, or tells of it."""
 
 
 def _version() -> int:
@@ -256,7 +238,7 @@ def _handle(arguments: Sequence[str]) -> int:
         return _version()
     if vars(options).get("no_color"):
         os.environ["NO_COLOR"] = "1"
-    return int(HANDLERS[options.verb](options))
+    return int(HANDLERS.get(options.verb, _act)(options))
 
 
 def run(arguments: list[str]) -> int:

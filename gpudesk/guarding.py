@@ -155,6 +155,8 @@ class Guard:
         # The watch may hardly ever read what is installed, which tells how large the model is.
         desk = self._ports.watch.fresh(LOOK_SECONDS, installed=True)
         preview = pin_preview(state, desk, self._ports)
+        if preview.refusal is None and not preview.steps:
+            return None  # the newer look shows that it holds again
         because = why_not(preview)
         if because is not None:
             self._said(f"the pin of {name} is left as it is: {because}")

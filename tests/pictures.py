@@ -17,6 +17,7 @@ from gpudesk.config import Settings
 from gpudesk.domain.desk import Desk
 from gpudesk.ui.app import GpudeskApp
 from gpudesk.ui.planner.screen import PlannerScreen
+from tests.ui.acting import still
 from tests.ui.desks import GIB, many, one_card, seeded, spilled, two_cards
 from tests.ui.plans import HandMade, settled
 
@@ -44,6 +45,7 @@ PICTURES = (
     Picture("many-cards", many, (120, 40)),
     Picture("detail", one_card, (160, 44), keys=("enter",)),
     Picture("help", one_card, (120, 44), keys=("question_mark",)),
+    Picture("acting", one_card, (120, 40), keys=("1", "down", "down", "down", "l", "right", "right")),
     Picture("planner", one_card, (120, 40), keys=("f", "down", "down", "down", "space", "up", "up", "up")),
 )
 
@@ -51,7 +53,9 @@ PICTURES = (
 async def draw(picture: Picture) -> str:
     """Return a picture as SVG without anything that would be fetched from elsewhere."""
     settings = Settings(theme=picture.theme, reserve_bytes=GIB, reduced_motion=True)
-    app = GpudeskApp(seeded(picture.desk()), settings, planning=HandMade)
+    feed = seeded(picture.desk())
+    folder = Path(os.devnull)
+    app = GpudeskApp(feed, settings, planning=HandMade, acting=lambda _say: still(feed, folder))
     async with app.run_test(size=picture.size) as pilot:
         await pilot.pause()
         for key in picture.keys:

@@ -114,6 +114,8 @@ def unpin(attempt: Attempt, step: Step) -> str:
     """Forget a pin; the model stays as it is."""
     attempt.tell(f"unpinning {step.load.name}")
     removed = attempt.ports.pins.remove(step.load.engine_url, step.load.name)
+    # Seen before the model goes or gets a timer, or that would count as the loss of a pin.
+    attempt.look()
     return f"{step.load.name} is not pinned any more" if removed else f"{step.load.name} was not pinned"
 
 

@@ -12,6 +12,8 @@ from gpudesk.actions.wording import enumerated
 from gpudesk.units import gibibytes, percent
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gpudesk.actions.attempt import Attempt
     from gpudesk.actions.undertaking import Undertaking
     from gpudesk.actions.values import Load, Step
@@ -51,9 +53,17 @@ def load(attempt: Attempt, undertaking: Undertaking, step: Step) -> str:
     pushed_out = [load for load in undertaking.gone(desk) if load in staying]
     if not pushed_out:
         return _loaded(desk, wish, seconds)
+    if undertaking.preview.verdict is None and not any(load.pinned for load in pushed_out):
+        # Nobody could tell beforehand what the engine would do: without a card to look at it has to be trusted.
+        undertaking.given_up.extend(pushed_out)
+        return f"{_loaded(desk, wish, seconds)}; the engine unloaded {_names(pushed_out)} for it"
     _bring_back(attempt, undertaking, wish, pushed_out)
-    names = enumerated([load.name for load in pushed_out])
-    return f"{_loaded(attempt.desk, wish, seconds)}; the engine had unloaded {names} for it, which is loaded again"
+    loaded = _loaded(attempt.desk, wish, seconds)
+    return f"{loaded}; the engine had unloaded {_names(pushed_out)} for it, which is loaded again"
+
+
+def _names(loads: Sequence[Load]) -> str:
+    return enumerated([load.name for load in loads])
 
 
 def _bring_back(attempt: Attempt, undertaking: Undertaking, wish: Load, pushed_out: list[Load]) -> None:
@@ -63,7 +73,7 @@ def _bring_back(attempt: Attempt, undertaking: Undertaking, wish: Load, pushed_o
     issue 12247); after a load it counts anew.
     """
     trouble = StepFailedError(
-        f"loading {wish.name} made {enumerated([load.name for load in pushed_out])} go, which was to stay",
+        f"loading {wish.name} made {_names(pushed_out)} go, which was to stay",
         "Choose a shorter context, or unload something first",
     )
     for load in pushed_out:

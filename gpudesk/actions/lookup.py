@@ -225,7 +225,8 @@ def _one(
         return found[0]
     if found:
         urls = [model.engine_url for model in found]
-        raise UsageError(f"{shown} is in more than one engine: {_enumerated(urls)}", "Say which engine is meant: --ollama URL")
+        message = f"{shown} is in more than one engine: {_enumerated(urls)}"
+        raise UsageError(message, "Say which engine is meant: --ollama URL")
     if engine_url is not None and engine_at(desk, engine_url) is None:
         known = _enumerated([engine.url for engine in desk.engines])
         raise UsageError(f"no engine at {clean(engine_url, 80)} is known", f"Known: {known}" if known else None)

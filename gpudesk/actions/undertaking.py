@@ -32,6 +32,8 @@ class Undertaking:
     """What it began to load, and nobody else had loaded before."""
     asked: list[Load] = field(default_factory=list)
     """What an engine was asked to unload or to keep for another time."""
+    given_up: list[Load] = field(default_factory=list)
+    """What the engine unloaded by itself where nobody could tell that it would."""
     noticed: dict[str, str] = field(default_factory=dict)
     """What others did meanwhile, a sentence each, by the model it is about."""
 
@@ -61,7 +63,10 @@ class Undertaking:
         return tuple(
             load
             for load in observe.missing(desk, self.preview.before)
-            if not self.leaves(load) and not self.expired(load, desk) and loaded_as(self.start, load) is not None
+            if load not in self.given_up
+            and not self.leaves(load)
+            and not self.expired(load, desk)
+            and loaded_as(self.start, load) is not None
         )
 
     def expired(self, load: Load, desk: Desk) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
@@ -31,7 +32,8 @@ class ProgressLine:
     """One line on a terminal, written over and over; nothing at all where nobody reads along."""
 
     def __init__(self, stream: TextIO | None) -> None:
-        self._stream = stream if stream is not None and stream.isatty() else None
+        readable = stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._stream = stream if readable else None
         self._shown = False
 
     def show(self, progress: Progress) -> None:

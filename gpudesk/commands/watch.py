@@ -37,7 +37,7 @@ def run(workstation: Workstation, out: TextIO, *, as_json: bool) -> int:
     from gpudesk.learn_later import learn_later
     from gpudesk.watch.poller import Poller
 
-    poller = Poller(workstation.sources, workstation.clock)
+    poller = Poller(workstation.sources, workstation.clock, limits=workstation.settings.alarms)
     stopped = threading.Event()
     before = _on_terminate(stopped)
     start.resume_collector_soon()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from gpudesk.fit.architectures import ArchitectureRules
 from gpudesk.fit.blocks import blocks_of
-from gpudesk.fit.graph_memory import Graph
+from gpudesk.fit.graph_memory import VULKAN_WINDOW, VULKAN_WINDOW_RECURRENT, Graph
 from gpudesk.fit.graph_widths import GraphWidths, LayerWidths, Mixer
 from gpudesk.fit.kv_cache import KvLayout, row_widths
 from gpudesk.fit.layer_graphs import laid_out, mask_bytes
@@ -87,7 +87,7 @@ class GraphOptions:
 def compute_bytes(metadata: ModelMetadata, shape: ArchitectureRules, cache: KvLayout, options: GraphOptions) -> int:
     """Return the size of the compute buffer of a card that holds all layers."""
     if shape.encoder or not _only_masks_grow(options):
-        return _card_bytes(laid_out(graph_widths(metadata, shape, cache, options))[0], options)
+        return _card_bytes(laid_out(graph_widths(metadata, shape, cache, options))[0], shape, options)
     graphs = _shapes(metadata).graphs
     known = graphs.get(options)
     if known is None:
@@ -99,13 +99,16 @@ def compute_bytes(metadata: ModelMetadata, shape: ArchitectureRules, cache: KvLa
     for sliding, mask in masks.items():
         cells = cache.sliding_cells if sliding else cache.cells
         graph.resize(mask, mask_bytes(tokens, cells, flash_attention=True))
-    return _card_bytes(graph, options)
+    return _card_bytes(graph, shape, options)
 
 
-def _card_bytes(graph: Graph, options: GraphOptions) -> int:
+def _card_bytes(graph: Graph, shape: ArchitectureRules, options: GraphOptions) -> int:
     """Return the buffer of a card; the larger of both orders where the backend chooses its own."""
     size = graph.peak_bytes()
-    return max(size, graph.interleaved().peak_bytes()) if options.backend == "vulkan" else size
+    if options.backend != "vulkan":
+        return size
+    window = VULKAN_WINDOW_RECURRENT if any(shape.recurrent) else VULKAN_WINDOW
+    return max(size, graph.interleaved(window).peak_bytes())
 
 
 def _only_masks_grow(options: GraphOptions) -> bool:

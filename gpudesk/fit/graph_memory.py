@@ -10,8 +10,8 @@ from __future__ import annotations
 ALIGNMENT_BYTES = 128
 """Of a CUDA buffer (ggml/src/ggml-cuda/ggml-cuda.cu); other backends differ by less than a page per tensor."""
 
-VULKAN_WINDOW = 12
-"""Nodes it looks ahead: 20, of which some 8 are views, which are not in the graph here."""
+VULKAN_WINDOW, VULKAN_WINDOW_RECURRENT = 18, 12
+"""Nodes it looks ahead: 20 less the views among them, which are not in the graph here; recurrent layers have many."""
 
 
 def view(node: int) -> int:
@@ -59,8 +59,10 @@ class Graph:
         """Add a reader that needs no memory of its own: a store into the KV cache."""
         self.node(0, *sources)
 
-    def interleaved(self) -> Graph:
+    def interleaved(self, window: int) -> Graph:
         """Return the graph in about the order in which Vulkan computes it: what is ready soon is pulled forward.
+
+        `window` is how many nodes it looks ahead.
 
         Sources: ggml/src/ggml-vulkan/ggml-vulkan.cpp at b9849 (`ggml_vk_graph_optimize`); of the operations it keeps
         together those are followed that norms and sums are made of.
@@ -71,7 +73,7 @@ class Graph:
         first = len(order)
         while first < count:
             taken = [first]
-            for node in range(first + 1, min(first + VULKAN_WINDOW, count)):
+            for node in range(first + 1, min(first + window, count)):
                 if not done[node] and all(
                     done[source] or (source == node - 1 == taken[-1] and self._is_fused(source, node))
                     for source in self._sources[node]

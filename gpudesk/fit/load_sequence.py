@@ -48,7 +48,8 @@ class LoadSequence:
         for one in wanted:
             if not any(is_same(resident, one) for resident in together):
                 together.append(Resident(one.name, 0, (), None, blob_digest=one.blob_digest))
-        return len(together) > max_loaded(self.profile, len(self.cards))
+        comes = len(together) > len(self._residents)
+        return comes and len(together) > max_loaded(self.profile, len(self.cards))
 
     def steps(self, wanted: Sequence[Wanted], *, until_eviction: bool = False) -> tuple[Step, ...]:
         """Play the loads; `until_eviction` ends with the first that makes somebody go."""

@@ -27,6 +27,8 @@ class Sketch:
         self.indices: dict[bool, tuple[int, int]] = {}
         self.before = -1
         """Of the next scan, the tokens its convolution still sees, where they are fetched ahead."""
+        self.first_values = -1
+        """Of the first layer, where later ones add to them."""
         self.following: LayerWidths | None = None
         """The layer that comes next."""
         self.keys_first = any(layer.sliding for layer in widths.layers)
@@ -338,9 +340,15 @@ def _rwkv(sketch: Sketch, layer: LayerWidths, normed: int) -> int:
     mixtures = sketch.node(layer.channels, difference, normed)
     mixtures = sketch.node(layer.channels, mixtures, inplace=True)
     state = graph.node(layer.state_bytes)
-    parts = [sketch.node(width, view(mixtures)) for _ in range(6)]
-    keys = sketch.node(width, parts[1], parts[2])
-    out = graph.node(sketch.size(width) + layer.state_bytes, *parts, keys, view(state))
+    parts = [sketch.node(width, view(mixtures)) for _ in range(layer.channels // width)]
+    if len(parts) > 5:
+        # The seventh generation: every layer adds to its values those of the first.
+        if sketch.first_values < 0:
+            sketch.first_values = graph.keep(parts[2])
+        keys = sketch.node(width, parts[1])
+        parts.append(sketch.node(width, keys))
+        parts[4] = sketch.node(width, parts[4], keys, inplace=True)
+    out = graph.node(sketch.size(width) + layer.state_bytes, *parts, view(state))
     graph.reads(view(out))
     normal = sketch.norm(view(out), width)
     return sketch.node(width, normal, view(mixtures), inplace=True)

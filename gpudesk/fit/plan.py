@@ -98,7 +98,7 @@ def _hopeless(wanted: Sequence[Wanted], arranged: Arranged, planner: Planner) ->
     if not needs_more_than_there_is(planner, wanted):
         return []
     fixed, room = planner.arranger.fixed_bytes(planner.resolved(wanted)), planner.arranger.room_bytes
-    which = "its weights" if len(wanted) == 1 else "the weights of these models"
+    which = "its weights and its process" if len(wanted) == 1 else "the weights and processes of these models"
     return [f"{which} alone take {gibibytes(fixed)} of {gibibytes(room)}: no shorter context makes room for them"]
 
 

@@ -33,7 +33,7 @@ def recurrent_widths(
             return LayerWidths(
                 mixer=Mixer.RWKV,
                 inner=embedding,
-                channels=6 * embedding,
+                channels=(6 if shape.name.endswith("rwkv7") else 5) * embedding,
                 state_bytes=F32 * RWKV_HEAD * embedding * sequences,
                 convolution_bytes=F32 * 2 * embedding * sequences,
             )

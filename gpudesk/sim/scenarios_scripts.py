@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gpudesk.sim.scenarios_stage import Stage
 
 CHAT, COMPLETE, EMBED = "qwen3:14b", "qwen2.5-coder:1.5b", "nomic-embed-text:latest"
+LARGE = "mistral-small3.2:24b"
 GPU_IS_LOST = 15
 """NVML_ERROR_GPU_IS_LOST."""
 GAME_ARGV = ("/home/dev/.steam/steam/steamapps/common/Baldurs Gate 3/bin/bg3", "-fullscreen")
@@ -18,8 +19,13 @@ ROUND_SECONDS = 180
 """The afternoon repeats itself."""
 
 
+def _is_left_alone(stage: Stage) -> bool:
+    """Tell whether only models of the story are loaded: whoever tries something else is not to be fought by it."""
+    return {runner.model.name for runner in stage.server.scheduler.loaded.values()} <= {CHAT, COMPLETE, EMBED, LARGE}
+
+
 def _autocomplete(stage: Stage) -> None:
-    if stage.random.random() < 0.6:
+    if _is_left_alone(stage) and stage.random.random() < 0.6:
         stage.ask(COMPLETE, num_ctx=4096, tokens=stage.random.randint(12, 40), prompt_tokens=900)
 
 
@@ -54,7 +60,23 @@ def working_day(stage: Stage) -> None:
 
 
 def _afternoon(stage: Stage) -> None:
-    at, ask = stage.at, stage.ask
+    at = stage.at
+
+    def ask(
+        name: str,
+        *,
+        keep_alive: float | None = None,
+        num_ctx: int | None = None,
+        tokens: int = 0,
+        prompt_tokens: int = 600,
+    ) -> None:
+        if _is_left_alone(stage):
+            stage.ask(name, keep_alive=keep_alive, num_ctx=num_ctx, tokens=tokens, prompt_tokens=prompt_tokens)
+
+    def expire(name: str) -> None:
+        if _is_left_alone(stage):
+            stage.server.scheduler.expire(_model(stage, name))
+
     at(6, lambda: ask(CHAT, num_ctx=8192, tokens=360, prompt_tokens=2200))
     # An editor that always sends its own keep-alive: the pin is gone.
     at(20, lambda: ask(CHAT, num_ctx=8192, keep_alive=1800, tokens=220))
@@ -63,10 +85,10 @@ def _afternoon(stage: Stage) -> None:
     at(56, lambda: ask(CHAT, num_ctx=8192, keep_alive=-1, tokens=160))
     at(72, lambda: _play(stage, 40))
     # Too big beside a game: some of it goes to the processor, and others must go.
-    at(84, lambda: ask("mistral-small3.2:24b", num_ctx=16384, keep_alive=25, tokens=90))
+    at(84, lambda: ask(LARGE, num_ctx=16384, keep_alive=25, tokens=90))
     at(128, lambda: ask(CHAT, num_ctx=8192, keep_alive=-1, tokens=200))
     # What was loaded beside the big model runs on the processor and stays there until somebody unloads it.
-    at(142, lambda: stage.server.scheduler.expire(_model(stage, COMPLETE)))
+    at(142, lambda: expire(COMPLETE))
     at(143, lambda: ask(COMPLETE, num_ctx=4096, keep_alive=1800, tokens=24))
     at(150, lambda: ask(EMBED, keep_alive=-1))
 

@@ -124,6 +124,7 @@ class GpudeskApp(ActingApp, inherit_bindings=False):
         self._handle_signals()
         self.set_interval(TICK_SECONDS, self.show_desk)
         self._feed.subscribe(self._on_news)
+        self.toast_news(self._feed.desk)
         self.open_acting_soon()
 
     def _on_news(self) -> None:
@@ -210,7 +211,7 @@ class GpudeskApp(ActingApp, inherit_bindings=False):
         if isinstance(self.screen, HelpScreen):
             self.screen.action_back()
             return
-        sheet = HelpScreen(self._keymap_in_use)
+        sheet = HelpScreen(self._keymap_in_use, read_only=self._settings.read_only)
         sheet.show(self.scene(), self.palette)
         self.push_screen(sheet)
 

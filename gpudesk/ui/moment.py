@@ -70,6 +70,7 @@ class Moments:
             reserve_bytes=self._reserve_bytes,
             span=self.span,
             colored=self._colored,
+            pin_key=self._pin_key,
             slack=1.0 if self.focused else UNFOCUSED_SLACK,
         )
 

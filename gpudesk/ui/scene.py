@@ -30,5 +30,7 @@ class Scene:
     span: HistorySpan = HistorySpan.MINUTE
     colored: bool = True
     """False under NO_COLOR: patterns take the place of shades."""
+    pin_key: str = "p"
+    """The key that puts lost pins right, for advice."""
     slack: float = 1.0
     """How much later than usual samples may come before they count as stale (no focus, slower polling)."""

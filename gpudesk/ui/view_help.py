@@ -44,12 +44,22 @@ PLANNER_LEGEND: tuple[tuple[str, str], ...] = (
 """The planner's verdicts and words."""
 
 
-def help_lines(keymap: Mapping[str, str], width: int) -> tuple[Line, ...]:
+ACTING_LEGEND: tuple[tuple[str, str], ...] = (
+    ("held ! lost", "a pin: what you wished is so, or somebody broke it; the details say who and which key helps"),
+    ("✓ ↶ ✗ ·", "an action: done, taken back, failed with something missing, refused"),
+    ("y", "asked once, when something is lost that was loaded or on the disk; everything else runs at once"),
+)
+"""Signs of what is done."""
+
+READ_ONLY = "read-only: the keys below Acting are off, because gpudesk was started so that it changes nothing"
+
+
+def help_lines(keymap: Mapping[str, str], width: int, *, read_only: bool = False) -> tuple[Line, ...]:
     """Return the help text for a width."""
     # The planner is loaded when it is first asked for: it costs start-up time.
     from gpudesk.ui.planner.view_choices import CHOICES
 
-    lines: list[Line] = []
+    lines: list[Line] = [(Span(piece, "accent"),) for piece in wrap(READ_ONLY, width)] if read_only else []
     for group, actions in groupby(BINDINGS, key=lambda action: action.group):
         lines.append(heading(group))
         for action in actions:
@@ -57,7 +67,7 @@ def help_lines(keymap: Mapping[str, str], width: int) -> tuple[Line, ...]:
             lines += _entry(keys, action.help, width, "key")
         lines.append(())
     lines.append(heading("Signs"))
-    for sign, meaning in LEGEND:
+    for sign, meaning in (*LEGEND, *ACTING_LEGEND):
         lines += _entry(sign, meaning, width, "strong")
     lines += [(), heading("Words of the planner")]
     for word, meaning in PLANNER_LEGEND:

@@ -74,8 +74,27 @@ def _stay(model: LoadedModel, scene: Scene, width: int) -> list[Line]:
         lines += fact("until", "no end of its own", width, note="the engine still evicts it when another needs room")
     elif current is not None:
         lines += fact("until", "its time has passed", width, note="it is being unloaded, or still serves a request")
-    pins = {Pin.NONE: "not pinned", Pin.HELD: "held", Pin.LOST: "! lost"}
-    return [*lines, *fact("pin", pins[model.pin], width, role="error" if model.pin is Pin.LOST else ""), ()]
+    return [*lines, *_pin(model, scene, width), ()]
+
+
+def _pin(model: LoadedModel, scene: Scene, width: int) -> list[Line]:
+    """Whether it is pinned, what became of that, and what to do."""
+    names = (model.name, *model.shares_runner_with)
+    states = [
+        state for state in scene.desk.pins if state.wish.engine_url == model.engine_url and state.wish.name in names
+    ]
+    words = {Pin.NONE: "not pinned", Pin.HELD: "held", Pin.LOST: "! lost"}
+    if not states:
+        return fact("pin", words[model.pin], width, role="error" if model.pin is Pin.LOST else "")
+    lines: list[Line] = []
+    for state in states:
+        lost = state.pin is Pin.LOST
+        context = f", context {state.wish.context_length}" if state.wish.context_length else ""
+        restore = "put right when it is lost" if state.wish.restore else "only told when it is lost"
+        advice = f"{scene.pin_key} on the model puts it right or ends the pin"
+        note = f"{state.reason or 'nobody told why'}. {advice}" if lost else restore
+        lines += fact("pin", f"{words[state.pin]}{context}", width, role="error" if lost else "good", note=note)
+    return lines
 
 
 def _runner(model: LoadedModel, width: int) -> list[Line]:

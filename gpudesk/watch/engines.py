@@ -24,7 +24,7 @@ _LOCAL_HOSTS = ("127.", "localhost", "[::1]")
 
 
 def engines_of(watched: Watched, desk: Desk) -> tuple[Engine, ...]:
-    """Return every engine that is watched, answering or not, in the order of their sources."""
+    """Return every engine that is watched, answering or not: where none is named, the first one is meant."""
     samples = {sample.url: sample for sample in watched.engines}
     known = {engine.url: engine for engine in desk.engines}
     engines: list[Engine] = []
@@ -32,7 +32,8 @@ def engines_of(watched: Watched, desk: Desk) -> tuple[Engine, ...]:
         url = engine_url(state.source)
         if url is not None:
             engines.append(_engine(url, state, samples.get(url), known.get(url)))
-    return tuple(engines)
+    order = {url: place for place, url in enumerate(watched.engine_order)}
+    return tuple(sorted(engines, key=lambda engine: order.get(engine.url, len(order))))
 
 
 def _engine(url: str, state: SourceState, sample: EngineSample | None, known: Engine | None) -> Engine:

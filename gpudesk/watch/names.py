@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 CARDS = "nvml"
 PROCESSES = "processes"
 HOST = "host"
@@ -30,6 +32,11 @@ def details_source(url: str) -> str:
 def engine_url(source: str) -> str | None:
     """Return the engine a source polls for loaded models; None for every other source."""
     return source.removeprefix(_ENGINE) if source.startswith(_ENGINE) else None
+
+
+def engine_order(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the engines among sources, in their order, which is the user's."""
+    return tuple(url for name in names if (url := engine_url(name)) is not None)
 
 
 def side_url(source: str) -> str | None:

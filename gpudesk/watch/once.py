@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gpudesk.domain.reading import Reading
 from gpudesk.watch.cadence import overdue
 from gpudesk.watch.look import look
-from gpudesk.watch.names import CARDS, PROCESSES, engine_source, is_details, side_url
+from gpudesk.watch.names import CARDS, PROCESSES, engine_order, engine_source, is_details, side_url
 from gpudesk.watch.store import initial, reduce
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class _Once:
         self._timeout_seconds = timeout_seconds
         self._waiting = {source.name: source for source in sources}
         self._running: dict[str, Source] = {}
-        self._watched = initial(clock.now())
+        self._watched = initial(clock.now(), engine_order=engine_order([source.name for source in sources]))
         self._changed = Condition()
         self._finished = Event()
         self._sequence = 0

@@ -18,7 +18,7 @@ from gpudesk.records import dataclass
 from gpudesk.watch import cadence
 from gpudesk.watch.history import History
 from gpudesk.watch.look import look
-from gpudesk.watch.names import CARDS, PINS, PROCESSES, engine_url, is_catalog, is_details
+from gpudesk.watch.names import CARDS, PINS, PROCESSES, engine_order, engine_url, is_catalog, is_details
 from gpudesk.watch.once import sample_once
 from gpudesk.watch.store import initial, reduce
 from gpudesk.watch.wakes import NOBODY, wakes
@@ -98,7 +98,7 @@ class Poller:
         self._came = Condition(self._lock)
         self._unfocused_factor = unfocused_factor
         self._factor = 1.0
-        self._watched = initial(clock.now(), limits)
+        self._watched = initial(clock.now(), limits, engine_order(names))
         self._history = History()
         self._word = _Word()
         self._started = False
@@ -155,7 +155,7 @@ class Poller:
         """
         deadline = time.monotonic() + timeout_seconds
         with self._lock:
-            first = [name for name in self._turns if name == CARDS or engine_url(name) is not None]
+            first = [name for name in self._turns if name in (CARDS, PINS) or engine_url(name) is not None]
             asked = self._ask(first + [name for name in self._turns if installed and is_catalog(name)])
             if CARDS in asked:
                 self._await_reads({CARDS: asked[CARDS]}, deadline)

@@ -65,9 +65,15 @@ def initial_desk(now: datetime) -> Desk:
     return Desk(taken_at=now)
 
 
-def initial(now: datetime, limits: AlarmLimits | None = None) -> Watched:
-    """Return the watch before anything was read, which tells of what passes `limits`."""
-    return Watched(initial_desk(now), limits=limits or AlarmLimits())
+def initial(now: datetime, limits: AlarmLimits | None = None, engine_order: tuple[str, ...] = ()) -> Watched:
+    """Return the watch before anything was read.
+
+    Args:
+        now: the time of the empty desk.
+        limits: what alarms tell of.
+        engine_order: the engines' addresses as the user ordered them.
+    """
+    return Watched(initial_desk(now), limits=limits or AlarmLimits(), engine_order=engine_order)
 
 
 def reduce(

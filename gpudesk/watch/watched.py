@@ -31,6 +31,8 @@ class Watched:
     details: tuple[DetailsSample, ...] = ()
     pins: PinSample | None = None
     """None until they were read."""
+    engine_order: tuple[str, ...] = ()
+    """The engines' addresses as the user ordered them."""
     limits: AlarmLimits = field(default_factory=AlarmLimits)
     """What the user wants to be told about."""
     alarm_memory: AlarmMemory = field(default_factory=AlarmMemory)

@@ -259,3 +259,21 @@ def test_pins_are_as_before_when_storing_one_fails() -> None:
         assert outcome.hint == "make room"
         assert [pin.name for pin in rig.pins.read()] == [CHAT]
         assert rig.session_seconds(CODE) == 300.0
+
+
+@pytest.mark.parametrize(("verdict", "stays"), [(None, {BIG}), ("fits", {CHAT})])
+def test_what_nobody_could_foresee_is_left_to_the_engine_and_named(verdict: str | None, stays: set[str]) -> None:
+    with Rig((CHAT, 8192, 300)) as rig:
+        outcome = rig.run(rig.load(BIG, 32768, verdict=verdict))
+        assert set(rig.loaded()) == stays
+        assert outcome.ending is (Ending.DONE if verdict is None else Ending.UNDONE)
+        assert ("the engine unloaded qwen3:14b for it" in outcome.message) is (verdict is None)
+
+
+def test_a_pinned_model_is_brought_back_even_where_nothing_can_be_foreseen() -> None:
+    with Rig((CHAT, 8192, -1)) as rig:
+        rig.pins.put(PinWish(rig.url, CHAT, context_length=8192))
+        preview = rig.load(BIG, 32768, verdict=None)
+        pinned = tuple(replace(load, pinned=True) for load in preview.before)
+        outcome = rig.run(replace(preview, before=pinned))
+        assert (outcome.ending, set(rig.loaded())) == (Ending.UNDONE, {CHAT})

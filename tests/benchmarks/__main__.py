@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks import acting, environment, fit, measures
+from tests.benchmarks import acting, environment, fit, guard, measures, previews
 from tests.benchmarks.measures import Subject
 from tests.benchmarks.workload import Workload
 
@@ -130,9 +130,17 @@ def fit_costs(programs: Programs, runs: int) -> list[Row]:
     ]
 
 
-def acting_costs(runs: int) -> list[Row]:
-    """What an action costs beside what the engine and the driver take."""
-    return [against("own share of a swap", acting.swap_overhead_seconds(runs), 0.05, seconds)]
+def acting_costs(programs: Programs, runs: int, window: float) -> list[Row]:
+    """What an action costs beside what the engine and the driver take, its preview, and a guard that waits."""
+    taken = previews.preview_seconds(runs)
+    slowest = max(taken, key=lambda kind: taken[kind])
+    share_of_core, resident = guard.guard_cost(programs.gpudesk, window)
+    return [
+        against("own share of a swap", acting.swap_overhead_seconds(runs), 0.05, seconds),
+        against(f"preview with 500 installed models, the slowest kind ({slowest})", taken[slowest], 0.03, seconds),
+        against("guard alone: share of a core", share_of_core, 0.003, share),
+        against("guard alone: resident memory", resident, 40 * MEBIBYTE, mebibytes),
+    ]
 
 
 def print_table(rows: Sequence[Row]) -> None:
@@ -164,7 +172,7 @@ def main() -> int:
     if options.only in (None, "fit"):
         rows += fit_costs(programs, options.runs)
     if options.only in (None, "acting"):
-        rows += acting_costs(options.runs)
+        rows += acting_costs(programs, options.runs, options.window)
     if options.json:
         print(json.dumps([vars(line) for line in rows]))
     else:

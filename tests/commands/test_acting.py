@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from gpudesk import action_output
+from gpudesk import action_output, cli
 from gpudesk.acting_arguments import MODULES
-from gpudesk.arguments import VERBS, parse
+from gpudesk.arguments import ACTING_VERBS, VERBS, build_parser, parse
 from gpudesk.config import EngineAddress, Settings
+from gpudesk.errors import UsageError
 from gpudesk.records import replace
+from gpudesk.sim.workstation import SimulatedWorkstation
 from tests.command_line import nobody_listens
 from tests.commands.acting_rig import BIG, CHAT, CODE, EMBED, SMALL, CommandRig
 
@@ -35,7 +37,8 @@ def rig(tmp_path: Path) -> Iterator[CommandRig]:
 
 
 def test_every_verb_has_a_module_and_is_known() -> None:
-    assert set(MODULES) <= set(VERBS)
+    assert tuple(MODULES) == ACTING_VERBS
+    assert set(ACTING_VERBS) == set(VERBS) - set(cli.HANDLERS)
     assert {words[0] for words in EVERY_VERB} | {"log", "guard"} == set(MODULES)
 
 
@@ -59,6 +62,7 @@ def check_documented(document: Any, fields: Any = action_output.FIELDS) -> set[s
     return places
 
 
+@pytest.mark.slow
 def test_every_key_of_the_document_is_written_down(rig: CommandRig) -> None:
     done = rig.run("load", f"{SMALL}@8k", "--json", "--yes")
     assert (done.code, done.err) == (0, "")
@@ -74,6 +78,7 @@ def test_every_key_of_the_document_is_written_down(rig: CommandRig) -> None:
     assert {load["model"] for load in done.document["outcome"]["after"]} == set(rig.loaded())
 
 
+@pytest.mark.slow
 def test_what_is_lost_is_refused_without_anybody_to_ask(rig: CommandRig) -> None:
     done = rig.run("load", f"{SMALL}@8k")
     assert (done.code, done.out) == (4, "")
@@ -87,6 +92,7 @@ def test_what_is_lost_is_refused_without_anybody_to_ask(rig: CommandRig) -> None
     check_documented(told.document)
 
 
+@pytest.mark.slow
 def test_somebody_at_a_terminal_is_asked_once(rig: CommandRig) -> None:
     for answer in ("n\n", "\n", "", "nonsense\n"):
         no = rig.run("load", f"{SMALL}@8k", answer=answer)
@@ -102,6 +108,7 @@ def test_somebody_at_a_terminal_is_asked_once(rig: CommandRig) -> None:
     assert "Do it?" not in yes.out
 
 
+@pytest.mark.slow
 def test_progress_goes_to_a_terminal_on_one_line_and_nowhere_else(rig: CommandRig) -> None:
     seen = rig.run("load", f"{SMALL}@8k", "--yes", answer="")
     pieces = seen.err.split("\r")
@@ -113,6 +120,7 @@ def test_progress_goes_to_a_terminal_on_one_line_and_nowhere_else(rig: CommandRi
     assert rig.run("unload", SMALL).err == ""
 
 
+@pytest.mark.slow
 def test_what_loses_nothing_needs_no_yes(rig: CommandRig) -> None:
     for words in (("unload", CODE), ("load", f"{SMALL}@8k"), ("keep", CHAT, "2h"), ("pin", CHAT)):
         done = rig.run(*words)
@@ -130,6 +138,7 @@ def test_read_only_refuses_everything(rig: CommandRig, words: tuple[str, ...]) -
     assert not rig.folders.state.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "steps"),
     [
@@ -162,6 +171,7 @@ def test_a_dry_run_tells_and_does_nothing(rig: CommandRig, words: tuple[str, ...
     assert rig.pins() == ()
 
 
+@pytest.mark.slow
 def test_a_dry_run_of_what_would_be_refused_is_refused(rig: CommandRig) -> None:
     done = rig.run("free", "900GiB", "--dry-run")
     assert done.code == 4
@@ -197,6 +207,7 @@ def test_an_engine_that_does_not_answer_exits_with_3(rig: CommandRig) -> None:
     assert url in done.err
 
 
+@pytest.mark.slow
 def test_a_failure_exits_with_1_and_says_that_what_was_there_is_back(rig: CommandRig) -> None:
     rig.sim.server.fault("load", "error", model=BIG, text="cudaMalloc failed: out of memory")
     done = rig.run("swap", CHAT, f"{BIG}@8k", "--json", "--yes")
@@ -208,6 +219,7 @@ def test_a_failure_exits_with_1_and_says_that_what_was_there_is_back(rig: Comman
     assert rig.journal() == [("swap", "command", "undone")]
 
 
+@pytest.mark.slow
 def test_a_timeout_brings_back_what_was_there(rig: CommandRig) -> None:
     rig.sim.server.fault("load", "hang", model=BIG)
     done = rig.run("swap", CHAT, f"{BIG}@8k", "--yes", "--timeout", "20s")
@@ -215,6 +227,7 @@ def test_a_timeout_brings_back_what_was_there(rig: CommandRig) -> None:
     assert rig.loaded()[CHAT] == 8192
 
 
+@pytest.mark.slow
 def test_a_command_says_what_was_done_already(rig: CommandRig) -> None:
     done = rig.run("unload", SMALL)
     assert (done.code, done.err) == (0, "")
@@ -229,3 +242,44 @@ def test_options_may_stand_anywhere() -> None:
     assert parse(["pin", "a", "--no-restore"]).restore is False
     assert parse(["pin", "a"]).restore is None
     assert Settings().restore_pins is False
+
+
+@pytest.mark.parametrize("verb", [*VERBS])
+def test_what_is_left_out_of_the_parser_is_not_missed(verb: str) -> None:
+    """A verb alone gets along with its own group; without one, or asked for help, everything is there."""
+    (whole,) = [action for action in build_parser()._actions if action.dest == "verb"]
+    (part,) = [action for action in build_parser({verb, "--json"})._actions if action.dest == "verb"]
+    assert set(whole.choices or ()) == set(VERBS)
+    assert verb in (part.choices or ())
+    assert set(part.choices or ()) < set(VERBS)
+    with pytest.raises(SystemExit):
+        parse([verb, "--help"])
+
+
+def test_a_misspelled_verb_finds_its_neighbor() -> None:
+    with pytest.raises(UsageError) as found:
+        parse(["lod", "qwen3:14b"])
+    assert "Did you mean load?" in (found.value.hint or "")
+    with pytest.raises(UsageError, match="unknown option --dryrun") as found:
+        parse(["load", "qwen3:14b", "--dryrun"])
+    assert "Did you mean --dry-run?" in (found.value.hint or "")
+
+
+@pytest.mark.slow
+def test_of_two_engines_one_can_be_chosen(rig: CommandRig) -> None:
+    with SimulatedWorkstation("pinned", driver=False) as other:
+        both = (EngineAddress(rig.url), EngineAddress(other.url))
+        rig.settings = replace(rig.settings, engines=both)
+        unclear = rig.run("keep", CHAT, "5m")
+        assert unclear.code == 2
+        assert f"{CHAT} is in more than one engine: " in unclear.err
+        assert "--ollama URL" in unclear.err
+        for order in (both, both[::-1]):
+            rig.settings = replace(rig.settings, engines=order)
+            (step,) = rig.run("pull", "new:1b", "--dry-run", "--json").document["preview"]["steps"]
+            assert step["engine"] == order[0].url, "the first one in the settings, whatever its address"
+        rig.settings = replace(rig.settings, engines=both[1:])
+        done = rig.run("keep", CHAT, "5m", "--json")
+        assert done.code == 0
+        assert {step["engine"] for step in done.document["preview"]["steps"]} == {other.url}
+    assert rig.session_seconds(CHAT) > 1e9

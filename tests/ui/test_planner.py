@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from rich.cells import cell_len
@@ -24,6 +24,9 @@ from gpudesk.watch.planning import Handover, Purpose
 from tests.ui.desks import CHAT, CODER, EMBED, GIB, driver_missing, empty, engine_down, many, one_card, two_cards
 from tests.ui.plans import HandMade, settled
 from tests.ui.screens import COMFORTABLE, EVERYDAY, Shown, showing
+
+if TYPE_CHECKING:
+    from gpudesk.ui.acting.port import Acting
 
 SETTINGS = Settings(reserve_bytes=GIB, reduced_motion=True)
 
@@ -162,7 +165,10 @@ def test_the_plan_leaves_by_one_door() -> None:
         def door(purpose: Purpose, handover: Handover) -> None:
             taken.append((purpose, handover))
 
-        async with planning(one_card(), door=door) as (shown, _):
+        async with planning(one_card(), acting=lambda _say: cast("Acting", None)) as (shown, _):
+            shown.app.hand_over = door  # type: ignore[method-assign]
+            await shown.press("escape", "f")
+            await until(shown, lambda: settled(board_of(shown)), "planned")
             await shown.press("down", "space", "m", "w")
             assert [purpose for purpose, _ in taken] == [Purpose.MAKE_IT_SO, Purpose.SAVE]
             handover = taken[0][1]
@@ -295,7 +301,7 @@ def test_every_key_of_the_planner_is_bound_with_id_and_tooltip() -> None:
         async with planning(one_card()) as (shown, _):
             bound = {active.binding.id: active for active in shown.app.screen.active_bindings.values()}
             for action in BINDINGS:
-                if action.scope in (Scope.DETAIL, Scope.DESK) or action.id == "details":
+                if action.scope in (Scope.DETAIL, Scope.DESK, Scope.DIALOG, Scope.SETS) or action.id == "details":
                     continue
                 assert action.id in bound, action.id
                 assert bound[action.id].tooltip == action.help

@@ -336,7 +336,7 @@ def test_a_plan_without_a_door_is_text_that_can_be_followed() -> None:
     alone = replace(handover, wanted=handover.wanted[:1], plan=replace(plan, models=plan.models[:1]))
     assert command_words(alone) == f"gpudesk fit {CHAT.name}@16384 --parallel 2 --kv q8_0"
     assert "\nThe same in a shell" in text(handover_lines(Purpose.MAKE_IT_SO, alone, 100))
-    assert "working sets" in text(handover_lines(Purpose.SAVE, handover, 100))
+    assert "nothing is saved from here" in text(handover_lines(Purpose.SAVE, handover, 100))
     anew = text(handover_lines(Purpose.MAKE_IT_SO, replace(alone, needs_restart=True), 100))
     assert "start Ollama 0.33.0 again with OLLAMA_NUM_PARALLEL=2 and OLLAMA_KV_CACHE_TYPE=q8_0" in anew
     assert f"· load {CHAT.name}" in anew

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gpudesk.actions.values import ActionId, Ending, Outcome, Preview
 from gpudesk.config import Settings
+from gpudesk.ui.acting_app import ActingApp
 from gpudesk.ui.app import GpudeskApp
+from tests.ui.acting import still
 from tests.ui.desks import ALL_DESKS, GIB, seeded
 from tests.ui.plans import HandMade
 
@@ -91,3 +95,49 @@ def test_the_planner_looks_as_it_did(
     planner.evicts = ("nomic-embed-text:latest",)
     app = GpudeskApp(seeded(ALL_DESKS[name]()), SETTINGS, planning=lambda: planner)
     assert snap_compare(app, terminal_size=size, run_before=lambda pilot: _open_planner(pilot, keys))
+
+
+DIALOGS = [
+    ((80, 24), ("l",)),
+    ((60, 20), ("l", "right")),
+    ((80, 24), ("p",)),
+    ((80, 24), ("k",)),
+    ((120, 40), ("F", "enter")),
+    ((80, 24), ("w",)),
+    ((80, 24), ("1", "down", "D")),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "keys"), DIALOGS, ids=lambda value: "-".join(str(part) for part in value))
+def test_the_dialogs_look_as_they_did(
+    snap_compare: Callable[..., bool], tmp_path: Path, size: tuple[int, int], keys: tuple[str, ...]
+) -> None:
+    async def press(pilot: Any) -> None:
+        await pilot.pause()
+        for key in keys:
+            await pilot.press(key)
+            await pilot.pause()
+
+    feed = seeded(ALL_DESKS["one_card"]())
+    app = GpudeskApp(feed, SETTINGS, acting=lambda _say: still(feed, tmp_path))
+    assert snap_compare(app, terminal_size=size, run_before=press)
+
+
+@pytest.mark.slow
+def test_a_failure_above_the_footer_looks_as_it_did(snap_compare: Callable[..., bool], tmp_path: Path) -> None:
+    async def fail(pilot: Any) -> None:
+        app: ActingApp = pilot.app
+        await pilot.pause()
+        acts = app._acts_now()
+        assert acts is not None
+        preview = Preview(ActionId.SWAP, "qwen3:14b to gpt-oss:20b")
+        message = "gpt-oss:20b ended on the CPU, with 12 of 24 layers on the card; qwen3:14b is back (context 16384)"
+        outcome = Outcome(Ending.UNDONE, message, "Choose a shorter context: s, then gpt-oss@8192")
+        acts.ended = preview, outcome, 0.0
+        app.show_action()
+        await pilot.pause()
+
+    feed = seeded(ALL_DESKS["one_card"]())
+    app = GpudeskApp(feed, SETTINGS, acting=lambda _say: still(feed, tmp_path))
+    assert snap_compare(app, terminal_size=(80, 24), run_before=fail)

@@ -7,7 +7,7 @@ import pytest
 
 from gpudesk.clock import SYSTEM_CLOCK
 from gpudesk.domain.desk import Desk
-from gpudesk.domain.engine import DetailsSample
+from gpudesk.domain.engine import DetailsSample, EngineSample
 from gpudesk.domain.host import Host
 from gpudesk.domain.model import ModelDetails
 from gpudesk.domain.process import ProcessSample
@@ -123,3 +123,13 @@ def _timed() -> float:
     began = time.perf_counter()
     sample_once(sources, SYSTEM_CLOCK, 5)
     return time.perf_counter() - began
+
+
+def test_engines_stand_in_the_order_of_their_sources() -> None:
+    urls = ("http://b:11434", "http://a:11434")
+
+    def asked(url: str) -> FakeSource:
+        return FakeSource(f"ollama {url}", lambda _desk: EngineSample(url))
+
+    desk = sample_once([asked(url) for url in urls], SYSTEM_CLOCK, 5)
+    assert tuple(engine.url for engine in desk.engines) == urls

@@ -12,6 +12,7 @@ from gpudesk.errors import GpudeskError
 from gpudesk.keymap import BINDINGS, display_key, keys_of
 from gpudesk.ui.acting.menu import ConfirmScreen
 from gpudesk.ui.acting.view_line import outcome_lines, running_line
+from gpudesk.ui.acting.view_preview import action_words
 from gpudesk.ui.acting.work import Work
 from gpudesk.ui.screens.base import SceneScreen
 
@@ -90,7 +91,7 @@ class Acts:
         """Say why something is not done, or that it is so already."""
         refusal = preview.refusal
         if refusal is None:
-            words = "; ".join(preview.notes) or f"{preview.action} {preview.subject}: it is so already"
+            words = "; ".join(preview.notes) or f"{action_words(preview)}: it is so already"
             self.tell(words)
             return
         self.app.bell()
@@ -107,8 +108,7 @@ class Acts:
         """Tell whether something may begin; says so if not."""
         if self.work is None:
             return True
-        running = self.work.preview
-        words = f"{running.action} {running.subject} is running; {self.key_of('cancel')} cancels it"
+        words = f"{action_words(self.work.preview)} is running; {self.key_of('cancel')} cancels it"
         self.tell(words, severity="warning")
         return False
 
@@ -152,21 +152,22 @@ class Acts:
         self.app.show_action()
 
     def _remember(self, preview: Preview, outcome: Outcome) -> None:
-        """Keep what was freed for `restore`, and forget it once it is back."""
-        if outcome.ending is not Ending.DONE:
-            return
+        """Keep what was freed for `restore`, as the commands do, and forget what is back."""
+        there = {(load.engine_url, load.name) for load in outcome.after}
         try:
             if preview.action is ActionId.FREE:
-                gone = {step.load.name for step in preview.steps if step.kind is StepKind.UNLOAD}
-                self.acting.freed.add([load for load in preview.before if load.name in gone])
-            elif preview.action is ActionId.RESTORE:
-                self.acting.freed.keep_only(())
+                went = {(s.load.engine_url, s.load.name) for s in preview.steps if s.kind is StepKind.UNLOAD} - there
+                self.acting.freed.add([load for load in preview.before if (load.engine_url, load.name) in went])
+            elif preview.action is ActionId.RESTORE and outcome.after:
+                known = self.acting.freed.read()
+                left = known.loads if known is not None and outcome.ending is not Ending.DONE else ()
+                self.acting.freed.keep_only([load for load in left if (load.engine_url, load.name) not in there])
         except GpudeskError as error:
             self.tell_error(error)
 
     def _event(self, preview: Preview, outcome: Outcome) -> Event:
         severities = {Ending.DONE: Severity.INFO, Ending.FAILED: Severity.ERROR}
-        words = f"{preview.action} {preview.subject}: {outcome.message}"
+        words = f"{action_words(preview)}: {outcome.message}"
         now = self.acting.ports.watch.clock.now()
         return Event(EventKind.ACTED, now, preview.subject, words, severities.get(outcome.ending, Severity.WARNING))
 

@@ -127,7 +127,8 @@ class AskScreen(DialogScreen, inherit_bindings=False):
     def below(self, width: int) -> Sequence[Line]:
         """Return what would come of it."""
         if self.preview is None:
-            return () if self.options else ((Span("nothing matches", "dim"),),)
+            nothing = "nothing matches" if self._line.value.strip() else f"type {self._line.placeholder}"
+            return () if self.options else ((Span(nothing, "dim"),),)
         if isinstance(self.preview, (tuple, list)):
             return self.preview
         return preview_lines(self.preview, width)  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpudesk.ui.acting.menu import Answer, MenuScreen
+from gpudesk.ui.acting.view_preview import action_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,7 @@ def ask(acts: Acts, end: Callable[[], None]) -> None:
         Answer("cancel it and leave", take_back, "what was there is brought back first"),
         Answer("leave now", end, "the next start offers to finish or undo it"),
     ]
-    words = [f"{work.preview.action} {work.preview.subject} is running."]
+    words = [f"{action_words(work.preview)} is running."]
     acts.push(LeaveScreen(acts.keymap, "leave gpudesk?", words=words, answers=answers))
 
 

@@ -8,7 +8,7 @@ from gpudesk.actions.values import Danger
 from gpudesk.records import dataclass
 from gpudesk.ui.acting.dialog import DialogScreen
 from gpudesk.ui.acting.proposal import does_the_same
-from gpudesk.ui.acting.view_preview import preview_lines
+from gpudesk.ui.acting.view_preview import action_words, preview_lines
 from gpudesk.ui.cells import Line, Span, wrap
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class ConfirmScreen(DialogScreen, inherit_bindings=False):
             run: carries it out.
             refuse: says why it cannot be any more.
         """
-        super().__init__(keymap, f"{preview.action} {preview.subject}?")
+        super().__init__(keymap, f"{action_words(preview)}?")
         self.preview = preview
         self._proposal = proposal
         self._run = run

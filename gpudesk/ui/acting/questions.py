@@ -206,7 +206,7 @@ def pull(acts: Acts) -> None:
             return ()
         return [Option(text, Proposal(ActionId.PULL, text, lambda desk: previews.pull(desk, text)))]
 
-    _ask(acts, "download a model", "its name, such as qwen3:14b", options, "download")
+    _ask(acts, "download a model", "a name, such as qwen3:14b", options, "download")
 
 
 def derive(acts: Acts, model: LoadedModel | InstalledModel) -> None:

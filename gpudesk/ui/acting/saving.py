@@ -73,7 +73,7 @@ def save(acts: Acts, make: Callable[[str], WorkingSet], *, after: Callable[[], N
 
     acts.push(
         AskScreen(
-            acts.keymap, "Save as working set", placeholder=f"name, such as {NAME_EXAMPLE}", options=options,
+            acts.keymap, "Save as working set", placeholder=f"a name, such as {NAME_EXAMPLE}", options=options,
             preview=preview, word="save", chosen=chosen,
         )
     )  # fmt: skip

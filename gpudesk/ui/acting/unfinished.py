@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gpudesk.actions import recover
 from gpudesk.ui.acting.menu import Answer, MenuScreen
 from gpudesk.ui.acting.proposal import Proposal
-from gpudesk.ui.acting.view_preview import step_words
+from gpudesk.ui.acting.view_preview import action_words, step_words
 
 if TYPE_CHECKING:
     from gpudesk.actions.values import Preview
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def offer(acts: Acts, preview: Preview, desk: Desk) -> None:
     """Ask what becomes of it; when it turns out to be all done, only say so."""
     left = recover.finish(preview, desk)
-    name = f"{preview.action} {preview.subject}"
+    name = action_words(preview)
     if left.refusal is None and not left.steps:
         acts.acting.journal.finish()
         acts.tell(f"{name} had been cut off, but all of it is done")

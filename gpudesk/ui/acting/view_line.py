@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gpudesk.actions.values import Ending
 from gpudesk.ui.acting.journal import ENDINGS
+from gpudesk.ui.acting.view_preview import action_words
 from gpudesk.ui.cells import Line, Span, fit_line, line_width, spread, wrap
 from gpudesk.units import duration, gibibytes
 
@@ -16,14 +17,19 @@ if TYPE_CHECKING:
 BAR_LEAST, BAR_MOST = 6, 24
 MESSAGE_LINES = 3
 """Lines of a failure; the journal has all of it."""
-_ENDING_WORDS = {Ending.DONE: "done", Ending.UNDONE: "undone", Ending.FAILED: "failed", Ending.REFUSED: "refused"}
+_ENDING_WORDS = {
+    Ending.DONE: "done",
+    Ending.UNDONE: "failed and taken back",
+    Ending.FAILED: "failed",
+    Ending.REFUSED: "refused",
+}
 
 
 def running_line(work: Work, elapsed_seconds: float, width: int, cancel_key: str) -> Line:
     """Return what is running, how far it is, and the key that takes it back."""
     progress = work.progress
     undoing = work.canceled or (progress is not None and progress.step is None)
-    text = progress.text if progress is not None else f"{work.preview.action} {work.preview.subject}"
+    text = progress.text if progress is not None else action_words(work.preview)
     if work.canceled:
         text = f"canceled, {text}"
     right: Line
@@ -76,7 +82,7 @@ def outcome_lines(preview: Preview, outcome: Outcome, width: int, dismiss_key: s
     """Return how an action ended; one that did not end well says what to do and which key puts the lines away."""
     glyph, role = ENDINGS[outcome.ending]
     word = "canceled" if outcome.canceled and outcome.ending is Ending.UNDONE else _ENDING_WORDS[outcome.ending]
-    head = f"{preview.action} {preview.subject}: {word}"
+    head = f"{action_words(preview)}: {word}"
     if outcome.ending is Ending.DONE:
         line = (Span(f" {glyph} ", role), Span(head, "strong"), Span(f"  {outcome.message}", "dim"))
         return [fit_line(spread(line, (Span(f" {outcome.seconds:.1f} s ", "dim"),), width, gap=1), width)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpudesk.actions.values import StepKind
+from gpudesk.actions.values import ActionId, StepKind
 from gpudesk.ui.cells import Line, Span, wrap
 from gpudesk.ui.detail_lines import paragraphs
 from gpudesk.units import duration, gibibytes
@@ -30,6 +30,15 @@ _VERBS = {
     StepKind.DELETE: "delete",
     StepKind.DERIVE: "make",
 }
+
+
+_ACTIONS = {ActionId.DELETE: "delete", ActionId.DERIVE: "make", ActionId.KEEP: "keep-alive of", ActionId.APPLY: "apply"}
+"""Actions whose word to type is not the word to read."""
+
+
+def action_words(preview: Preview) -> str:
+    """Name an action in words: `delete qwen3:14b`."""
+    return f"{_ACTIONS.get(preview.action, preview.action)} {preview.subject}"
 
 
 def seconds_words(seconds: float) -> str:

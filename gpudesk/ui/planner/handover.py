@@ -78,9 +78,7 @@ def handover_lines(purpose: Purpose, handover: Handover, width: int) -> list[Lin
     from gpudesk.fit_output import plan_lines
     from gpudesk.status_text import Style
 
-    waiting = (
-        "gpudesk does not carry plans out yet" if purpose is Purpose.MAKE_IT_SO else "there are no working sets yet"
-    )
+    waiting = "nothing is carried out from here" if purpose is Purpose.MAKE_IT_SO else "nothing is saved from here"
     lines: list[Line] = paragraphs([f"{waiting}; this is what it comes to"], width, mark="!", role="warn")
     lines += [(), heading("Steps")]
     steps = [f"unload {name}" for name in handover.leaving]

@@ -150,6 +150,10 @@ class HelpScreen(SheetScreen, inherit_bindings=False):
 
     BINDINGS = bindings_for(Scope.EVERYWHERE)
 
+    def __init__(self, keymap: Mapping[str, str], *, read_only: bool = False) -> None:
+        super().__init__(keymap)
+        self._read_only = read_only
+
     def contents(self, _scene: Scene, width: int) -> tuple[Line, Sequence[Line]]:
         """Return the help text."""
-        return (Span("Help", "title-focus"),), help_lines(self.keymap, width)
+        return (Span("Help", "title-focus"),), help_lines(self.keymap, width, read_only=self._read_only)

@@ -15,6 +15,7 @@ from gpudesk.exports.text_file import read_text
 from gpudesk.exports.values import Finding
 from tests.exports.editors.people import CONFIGURATIONS
 from tests.live.editors.continue_parser import NEWER_KEYS, ContinueParser, Parsed
+from tests.live.editors.mangled import mangled
 
 pytestmark = pytest.mark.live
 
@@ -85,6 +86,9 @@ ALL: dict[str, bytes] = {
     **{name: text.encode() for name, text in {**BROKEN, **FINE}.items()},
     **{each.name: each.data for each in CONFIGURATIONS if not each.name.startswith("huge")},
 }
+MANGLED = 3000
+_NEWER = re.compile(r"\.keepAlive$|^models\[\d+\]\.(?:contextLength|useResponsesApi)$")
+"""Keys that the package is too old to look at."""
 _DROPPED = {"unknown-key", "misplaced-key", "misspelled-key", "no-such-setting"}
 
 
@@ -153,3 +157,22 @@ def test_what_is_fixed_is_read_and_loses_less(
         assert len(now.lost()) <= len(was.lost()) or was.error is not None, (name, now.lost())
         left = [finding for finding in findings(after[name]) if is_fatal(finding)]
         assert bool(left) == (now.error is not None), (name, now.error, left)
+
+
+@pytest.mark.slow
+def test_thousands_of_mangled_files_are_refused_by_both_or_by_neither(
+    continue_parser: ContinueParser, tmp_path: Path
+) -> None:
+    good = [data.decode() for name, data in ALL.items() if name in FINE or name.endswith(", as is")]
+    paths = []
+    for number, text in enumerate(mangled(good, MANGLED)):
+        paths.append(tmp_path / f"{number}.yaml")
+        paths[-1].write_bytes(text.encode())
+    differ, refused = [], 0
+    for path, parsed in zip(paths, continue_parser.parse_all([(path,) for path in paths]), strict=True):
+        told = [each for each in findings(path) if is_fatal(each) and not _NEWER.search(each.where)]
+        refused += bool(told)
+        if (parsed.error is not None) != bool(told):
+            differ.append((path.read_text(encoding="utf-8"), parsed.error, told))
+    assert differ == []
+    assert MANGLED / 10 < refused < MANGLED * 9 / 10
