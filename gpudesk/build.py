@@ -248,9 +248,9 @@ def editor_surroundings(folders: Folders, *, demo: bool) -> Surroundings:
         furnished = folders.data.parent / "home"
         if not furnished.exists():
             furnish(furnished)
-        return Surroundings(furnished, {}, sys.platform)
+        return Surroundings(furnished, {}, sys.platform, state=folders.state)
     here, home = Path.cwd(), Path.home()
-    return Surroundings(home, os.environ, sys.platform, None if here == home else here)
+    return Surroundings(home, os.environ, sys.platform, None if here == home else here, folders.state)
 
 
 @contextmanager

@@ -24,6 +24,8 @@ class Surroundings:
     """`linux`, `darwin`, `win32`."""
     workspace: Path | None = None
     """The folder of a project, where an editor has settings of its own there."""
+    state: Path | None = None
+    """gpudesk's own, where it is recorded what was written; None: files that a person named are not looked for."""
 
 
 @dataclass(frozen=True, slots=True)

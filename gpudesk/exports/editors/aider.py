@@ -88,7 +88,7 @@ class Aider:
 
     def remove(self, around: Surroundings) -> Export:
         """Return no files of gpudesk's; the user's were never changed."""
-        own = without_own_files(self.id, [around.home / name for name in (_CONFIG, _SETTINGS)])
+        own = without_own_files(self.id, around, [around.home / name for name in (_CONFIG, _SETTINGS)])
         return Export(self.id, Way.OWN_FILE, own)
 
 

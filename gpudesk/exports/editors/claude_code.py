@@ -70,7 +70,7 @@ class ClaudeCode:
 
     def remove(self, around: Surroundings) -> Export:
         """Return no file of gpudesk's; the user's were never changed."""
-        return Export(self.id, Way.OWN_FILE, without_own_files(self.id, [_folder(around) / "gpudesk.json"]))
+        return Export(self.id, Way.OWN_FILE, without_own_files(self.id, around, [_folder(around) / "gpudesk.json"]))
 
 
 def _folder(around: Surroundings) -> Path:

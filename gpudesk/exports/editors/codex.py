@@ -80,8 +80,8 @@ class Codex:
     def remove(self, around: Surroundings) -> Export:
         """Return the configuration without gpudesk's keys, and no profile of gpudesk's."""
         own, users = (file.path for file in self.files(around))
-        changes = list(without_own_files(self.id, [own]))
-        named = [Path(file.path) for write in backups_of(self.id) for file in write.files]
+        changes = list(without_own_files(self.id, around, [own]))
+        named = [Path(file.path) for write in backups_of(self.id, around) for file in write.files]
         gone = {change.path for change in changes}
         changes += [each for path in dict.fromkeys([users, *named]) if path not in gone for each in _without(path)]
         return Export(self.id, Way.MERGE, tuple(changes))

@@ -19,6 +19,8 @@ from gpudesk.records import dataclass, replace
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from gpudesk.exports.editor import Surroundings
+
 
 @dataclass(frozen=True, slots=True)
 class JsoncSettings:
@@ -69,13 +71,13 @@ def own_file(editor: str, path: Path, text: str, why: str, notes: Sequence[str])
     return Export(editor, Way.OWN_FILE, (change,) if change.changes else (), notes=tuple(notes))
 
 
-def without_own_files(editor: str, usual: Sequence[Path]) -> tuple[FileChange, ...]:
+def without_own_files(editor: str, around: Surroundings, usual: Sequence[Path]) -> tuple[FileChange, ...]:
     """Return the removal of files that are gpudesk's alone: the usual ones, and those a person had named.
 
     A file that a person had named goes only when gpudesk made it and it still is what gpudesk wrote.
     """
     made: dict[Path, str | None] = {}
-    for write in reversed(backups_of(editor)):
+    for write in reversed(backups_of(editor, around)):
         for file in write.files:
             if file.before is None or Path(file.path) in made:
                 made[Path(file.path)] = file.after
@@ -87,10 +89,10 @@ def without_own_files(editor: str, usual: Sequence[Path]) -> tuple[FileChange, .
     return tuple(changes)
 
 
-def backups_of(editor: str) -> tuple[Write, ...]:
+def backups_of(editor: str, around: Surroundings) -> tuple[Write, ...]:
     """Return what gpudesk wrote for an editor, the newest first; nothing when that cannot be told."""
     try:
-        return backups(editor)
+        return () if around.state is None else backups(editor, state=around.state)
     except (ExportError, StoreError):
         return ()
 
@@ -107,11 +109,11 @@ def line_of(document: Document, node: Node) -> int:
     return line_and_column(document.text, node.start)[0]
 
 
-def removal(editor: str, settings: Sequence[JsoncSettings]) -> Export:
+def removal(editor: str, around: Surroundings, settings: Sequence[JsoncSettings]) -> Export:
     """Return what takes gpudesk out of an editor's files, those a person had named among them."""
     by_path = {each.path: each for each in settings}
     first = settings[0]
-    for path in dict.fromkeys(Path(file.path) for write in backups_of(editor) for file in write.files):
+    for path in dict.fromkeys(Path(file.path) for write in backups_of(editor, around) for file in write.files):
         by_path.setdefault(path, replace(first, path=path))
     changes = [change for each in by_path.values() if (change := each.removed()) is not None]
     return Export(editor, Way.MERGE, tuple(changes))

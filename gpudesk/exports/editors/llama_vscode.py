@@ -90,7 +90,7 @@ class LlamaVsCode:
 
     def remove(self, around: Surroundings) -> Export:
         """Return the settings without gpudesk's."""
-        return removal(self.id, [_settings(file.path) for file in self.files(around)])
+        return removal(self.id, around, [_settings(file.path) for file in self.files(around)])
 
 
 def _settings(path: Path) -> JsoncSettings:

@@ -74,8 +74,8 @@ class OpenCode:
     def remove(self, around: Surroundings) -> Export:
         """Return the user's files without gpudesk's values, and no file of gpudesk's."""
         folder = _folder(around)
-        users = removal(self.id, [_settings(folder / name) for name in ("opencode.json", "opencode.jsonc")])
-        own = without_own_files(self.id, [folder / _OWN])
+        users = removal(self.id, around, [_settings(folder / name) for name in ("opencode.json", "opencode.jsonc")])
+        own = without_own_files(self.id, around, [folder / _OWN])
         gone = {change.path for change in own}
         return replace(users, changes=own + tuple(change for change in users.changes if change.path not in gone))
 

@@ -64,7 +64,7 @@ class VsCode:
 
     def remove(self, around: Surroundings) -> Export:
         """Return the lists without gpudesk's group."""
-        return removal(self.id, [_settings(file.path) for file in self.files(around)])
+        return removal(self.id, around, [_settings(file.path) for file in self.files(around)])
 
 
 def user_folders(around: Surroundings) -> list[Path]:

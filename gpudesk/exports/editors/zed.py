@@ -65,7 +65,7 @@ class Zed:
 
     def remove(self, around: Surroundings) -> Export:
         """Return the settings without gpudesk's."""
-        return removal(self.id, [_settings(_path(around))])
+        return removal(self.id, around, [_settings(_path(around))])
 
 
 def _path(around: Surroundings) -> Path:

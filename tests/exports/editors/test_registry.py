@@ -15,6 +15,7 @@ from gpudesk.exports.editor import Surroundings
 from gpudesk.exports.registry import MODULES, editor, editors
 from gpudesk.exports.values import Chosen, Way
 from gpudesk.exports.writing import apply
+from gpudesk.records import replace
 from tests.exports.editors import cases
 
 MERGED = [name for name in MODULES if Way.MERGE in editor(name).ways and name != "continue"]
@@ -59,23 +60,27 @@ def test_a_file_that_a_person_named_is_found_again(name: str, tmp_path: Path) ->
     named.parent.mkdir()
     named.write_text({"vscode": "[]\n", "codex": "a = 1\n"}.get(name, '{\n  "a": 1\n}\n'))
     before = named.read_bytes()
-    made, around = editor(name), cases.around(home)
-    apply(made.export(cases.chosen(), around, Way.MERGE, into=named))
+    made, state = editor(name), tmp_path / "state"
+    around = replace(cases.around(home), state=state)
+    apply(made.export(cases.chosen(), around, Way.MERGE, into=named), state=state)
     assert named.read_bytes() != before
-    apply(made.remove(around))
+    assert made.remove(replace(around, state=tmp_path / "other")).changes == ()
+    assert made.remove(replace(around, state=None)).changes == (), "a demo reaches nobody's files"
+    apply(made.remove(around), state=state)
     assert named.read_bytes() == before
 
 
 @pytest.mark.parametrize("name", OWN)
 def test_an_own_file_that_a_person_named_is_removed_while_it_is_gpudesks(name: str, tmp_path: Path) -> None:
-    made, around = editor(name), cases.around(tmp_path / "home")
+    made, state = editor(name), tmp_path / "state"
+    around = replace(cases.around(tmp_path / "home"), state=state)
     for number, mine in enumerate(("", "\n# mine")):
         named = tmp_path / f"elsewhere{number}" / "mine"
-        apply(made.export(cases.chosen(), around, Way.OWN_FILE, into=named))
-        apply(made.export(cases.chosen(context=8192), around, Way.OWN_FILE, into=named))
+        apply(made.export(cases.chosen(), around, Way.OWN_FILE, into=named), state=state)
+        apply(made.export(cases.chosen(context=8192), around, Way.OWN_FILE, into=named), state=state)
         if mine:
             named.write_text(named.read_text() + mine)
-        apply(made.remove(around))
+        apply(made.remove(around), state=state)
         assert named.exists() == bool(mine), "what somebody has changed is not thrown away"
 
 
