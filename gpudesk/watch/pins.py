@@ -29,6 +29,9 @@ LOSSES_KEPT = timedelta(minutes=10)
 TELLING = timedelta(seconds=75)
 """Events this old may still say why a model is not there; one is revised up to a minute later."""
 
+_CONTINUES_CONTEXT = 8192
+"""Sent with every request, and never for good, where neither the configuration nor the Modelfile says another
+(continuedev/continue core/llm/llms/Ollama.ts `DEFAULT_OLLAMA_CONTEXT_LENGTH`; issues 4545, 7583)."""
 _DEPARTURES = {EventKind.EVICTED: PinCause.EVICTED, EventKind.UNLOADED: PinCause.UNLOADED}
 _ABSENT = frozenset({PinCause.EVICTED, PinCause.UNLOADED, PinCause.RESTARTED, PinCause.NOT_LOADED})
 """Causes for which a model is not there."""
@@ -153,7 +156,10 @@ def _judged(wish: PinWish, desk: Desk, crashed: set[tuple[str, str]]) -> _Judged
     if (wish.engine_url, wish.name) in crashed:
         return _Judged(PinCause.CRASHED, _PLAIN[PinCause.CRASHED])
     if None not in (wish.context_length, model.context_length) and wish.context_length != model.context_length:
-        reason = f"it was loaded with context {model.context_length} instead of {wish.context_length}"
+        timed = model.keep_alive is not None and model.keep_alive.state is not KeepAliveState.FOREVER
+        by_continue = timed and model.context_length == _CONTINUES_CONTEXT
+        hint = " (Continue asks for 8192 by default)" if by_continue else ""
+        reason = f"it was loaded with context {model.context_length} instead of {wish.context_length}{hint}"
         return _Judged(PinCause.CONTEXT, reason)
     if model.keep_alive is None:
         return None

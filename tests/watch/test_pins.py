@@ -126,6 +126,15 @@ def test_a_reload_in_place_breaks_a_pin_with_its_context() -> None:
     assert state(seen).reason == "it was loaded with context 8192 instead of 4096"
 
 
+def test_the_default_context_of_an_editor_is_named() -> None:
+    seen = watch()
+    seen.give(ENGINE, engine(model(NAME, timer(1801), context_length=8192)), 2)
+    assert (state(seen).cause, state(seen).reason) == (
+        PinCause.CONTEXT,
+        "it was loaded with context 8192 instead of 4096 (Continue asks for 8192 by default)",
+    )
+
+
 def test_an_engine_that_refuses_is_down_and_one_that_is_slow_says_nothing() -> None:
     slow = watch()
     slow.give(ENGINE, failure(FailureKind.TIMEOUT, "no answer"), 2)

@@ -276,9 +276,11 @@ def test_the_default_context_loads_the_model_anew_and_the_desk_says_so(
     check_stay(own_models, name, HALF_HOUR)
     lost = watched.pin_of(name)
     assert (lost.pin, lost.cause) == (Pin.LOST, PinCause.CONTEXT)
-    assert lost.reason in {
-        f"it was loaded with context {context} instead of {CHAT_CONTEXT}" for context in (8192, 4096)
-    }
+    hint = {
+        8192: " (Continue asks for 8192 by default)",
+        4096: "",
+    }  # newer engines give no more than it was trained for
+    assert lost.reason in {f"it was loaded with context {n} instead of {CHAT_CONTEXT}{hint[n]}" for n in hint}
 
 
 def test_two_contexts_for_one_model_load_it_anew_at_every_switch(
