@@ -9,6 +9,7 @@ import pytest
 
 from gpudesk.exports.editors.continue_check import check_files
 from gpudesk.exports.editors.continue_facts import Facts
+from gpudesk.exports.editors.continue_file import first_of_roles
 from gpudesk.exports.editors.continue_repair import fixed
 from gpudesk.exports.editors.continue_values import REFUSED
 from gpudesk.exports.text_file import read_text
@@ -176,3 +177,16 @@ def test_thousands_of_mangled_files_are_refused_by_both_or_by_neither(
             differ.append((path.read_text(encoding="utf-8"), parsed.error, told))
     assert differ == []
     assert MANGLED / 10 < refused < MANGLED * 9 / 10
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name not in BROKEN])
+def test_the_first_model_of_a_role_is_the_one_that_continue_takes(
+    name: str, read_by_continue: dict[str, tuple[Path, Parsed]]
+) -> None:
+    path, parsed = read_by_continue[name]
+    if parsed.error is None:
+        told = first_of_roles(read_text(path))
+        asked = ("chat", "edit", "apply", "autocomplete", "embed")
+        assert {role: told.get(role) for role in asked} == {
+            role: next(iter(parsed.roles.get(role, [])), None) for role in asked
+        }
