@@ -129,6 +129,8 @@ def _check(given: Mapping[str, Any], means: EditorMeans, out: TextIO) -> int:
             _write_document(out, check_document(states, fixed))
         else:
             _write_lines(out, check_lines(states, acting.style_for(out, session.settings)), session)
+            if session.desk is None and any(state.found for state in states):
+                diagnostics.say("gpudesk: no engine answered in time: what is installed and pinned was not looked at")
     wrong = any(state.wrong or state.problem is not None for state in states)
     return ExitCode.FAILED if wrong else ExitCode.OK
 
@@ -257,10 +259,7 @@ def _confirmed(export: Export, given: Mapping[str, Any], session: EditorSession,
         RefusedError: nobody is there to ask, or the answer was no.
     """
     if not any(change.changes for change in export.changes):
-        if export.snippet is not None:
-            _print_change(export, given, session, out)
-        if export.changes:
-            diagnostics.say("gpudesk: it is so already")
+        _print_change(export, given, session, out)
         return False
     if not given["yes"] or given["dry_run"]:
         _print_change(export, given, session, out)
@@ -290,9 +289,12 @@ def _apply(export: Export, session: EditorSession, *, named: bool = False) -> Ap
 
 
 def _print_change(export: Export, given: Mapping[str, Any], session: EditorSession, out: TextIO) -> None:
-    if not given["json"]:
-        for line in diff_lines(export, acting.style_for(out, session.settings)):
-            out.write(line + "\n")
+    if given["json"]:
+        return
+    for line in diff_lines(export, acting.style_for(out, session.settings)):
+        out.write(line + "\n")
+    if export.changes and not any(change.changes for change in export.changes):
+        diagnostics.say("gpudesk: it is so already")
 
 
 def _tell(

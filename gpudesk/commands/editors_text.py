@@ -108,7 +108,8 @@ def diff_lines(export: Export, style: Style) -> list[str]:
     """Return the change as a unified diff, secrets hidden; or what is to be put somewhere by hand."""
     from gpudesk.exports.differences import difference, masked
 
-    lines = [_painted(line, style) for line in difference(export).splitlines()]
+    changes = any(change.changes for change in export.changes)
+    lines = [_painted(line, style) for line in difference(export).splitlines()] if changes else []
     if export.snippet is not None:
         lines += masked(export.snippet).splitlines()
     return lines

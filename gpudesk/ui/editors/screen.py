@@ -50,10 +50,11 @@ class EditorsScreen(EditorPanels, inherit_bindings=False):
     class Prepared(Message):
         """What would be done is known, or why it cannot be."""
 
-        def __init__(self, title: str, outcome: Export | str) -> None:
+        def __init__(self, title: str, outcome: Export | str, done: str = "") -> None:
             super().__init__()
             self.title = title
             self.outcome = outcome
+            self.done = done
 
     class Done(Message):
         """Files were written, or not."""
@@ -259,7 +260,8 @@ class EditorsScreen(EditorPanels, inherit_bindings=False):
         from gpudesk.exports.registry import editor
 
         found = editor(state.id)
-        self._prepare(f"Restore the files of {state.name}?", lambda: self._port.undoing(found))
+        self._prepare(f"Restore the files of {state.name}?", lambda: self._port.undoing(found),
+                      f"the files of {state.name} are as they were")  # fmt: skip
 
     def action_fix(self) -> None:
         """Ask, and make the safe fixes."""
@@ -271,19 +273,20 @@ class EditorsScreen(EditorPanels, inherit_bindings=False):
             return
         from gpudesk.exports.overview import fixes
 
-        self._prepare(f"Fix the files of {state.name}?", lambda: fixes(state.id, state.findings)[0])
+        self._prepare(f"Fix the files of {state.name}?", lambda: fixes(state.id, state.findings)[0],
+                      f"the files of {state.name} are fixed, as far as that is safe")  # fmt: skip
 
     def _may_write(self) -> bool:
         if self._read_only:
             self.notify(READ_ONLY_WORDS, severity="warning", timeout=5)
         return not self._read_only
 
-    def _prepare(self, title: str, make: Callable[[], Export]) -> None:
+    def _prepare(self, title: str, make: Callable[[], Export], done: str) -> None:
         """Work out what would be done, in a thread, and ask."""
 
         def work() -> None:
             try:
-                self._post(self.Prepared(title, make()))
+                self._post(self.Prepared(title, make(), done))
             except GpudeskError as error:
                 self._post(self.Prepared(title, f"{error.message}. {error.hint}" if error.hint else error.message))
 
@@ -297,7 +300,7 @@ class EditorsScreen(EditorPanels, inherit_bindings=False):
         elif not any(change.changes for change in event.outcome.changes):
             self.notify("nothing would change", timeout=3)
         else:
-            self._confirm(event.title, event.outcome, (), "done")
+            self._confirm(event.title, event.outcome, (), event.done)
 
     def _confirm(self, title: str, export: Export, warnings: tuple[str, ...], done: str) -> None:
         from gpudesk.ui.editors.confirming import ConfirmFiles

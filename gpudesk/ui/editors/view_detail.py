@@ -42,9 +42,10 @@ def change_lines(answer: Answer | None, width: int) -> list[Line]:
 def diff_lines(export: Export) -> list[Line]:
     """Return an export's diff; a line of it is never wrapped, because its first column says what it is."""
     lines: list[Line] = []
-    if export.changes and not any(change.changes for change in export.changes):
+    if any(change.changes for change in export.changes):
+        lines += [_painted(line) for line in difference(export).splitlines()]
+    elif export.changes:
         lines.append((Span("it is set up so already", "good"),))
-    lines += [_painted(line) for line in difference(export).splitlines()]
     if export.snippet is not None:
         if lines:
             lines.append(())
