@@ -6,8 +6,10 @@ import asyncio
 import os
 import re
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +18,11 @@ from textual.pilot import Pilot
 from gpudesk.config import Settings
 from gpudesk.domain.desk import Desk
 from gpudesk.ui.app import GpudeskApp
+from gpudesk.ui.editors.screen import EditorsScreen
 from gpudesk.ui.planner.screen import PlannerScreen
 from tests.ui.acting import still
 from tests.ui.desks import GIB, many, one_card, seeded, spilled, two_cards
+from tests.ui.editing import Workplace
 from tests.ui.plans import HandMade, settled
 
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -46,6 +50,7 @@ PICTURES = (
     Picture("detail", one_card, (160, 44), keys=("enter",)),
     Picture("help", one_card, (120, 44), keys=("question_mark",)),
     Picture("acting", one_card, (120, 40), keys=("1", "down", "down", "down", "l", "right", "right")),
+    Picture("editors", one_card, (120, 40), keys=("e",)),
     Picture("planner", one_card, (120, 40), keys=("f", "down", "down", "down", "space", "up", "up", "up")),
 )
 
@@ -55,14 +60,15 @@ async def draw(picture: Picture) -> str:
     settings = Settings(theme=picture.theme, reserve_bytes=GIB, reduced_motion=True)
     feed = seeded(picture.desk())
     folder = Path(os.devnull)
-    app = GpudeskApp(feed, settings, planning=HandMade, acting=lambda _say: still(feed, folder))
-    async with app.run_test(size=picture.size) as pilot:
-        await pilot.pause()
-        for key in picture.keys:
-            await pilot.press(key)
-            await planned(app, pilot)
-        await pilot.pause()
-        svg = app.export_screenshot(title="gpudesk")
+    with a_home() as place:
+        app = GpudeskApp(feed, settings, planning=HandMade, acting=lambda _say: still(feed, folder), editors=place.port)
+        async with app.run_test(size=picture.size) as pilot:
+            await pilot.pause()
+            for key in picture.keys:
+                await pilot.press(key)
+                await planned(app, pilot)
+            await pilot.pause()
+            svg = app.export_screenshot(title="gpudesk")
     svg = re.sub(r"@font-face\s*\{[^}]*\}\s*", "", svg)
     svg = svg.replace("Fira Code, monospace", FONTS)
     # Viewers other than browsers drop spaces at either end of a text, no-break spaces too.
@@ -70,11 +76,30 @@ async def draw(picture: Picture) -> str:
     return "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"
 
 
+@contextmanager
+def a_home() -> Iterator[Workplace]:
+    """Give a home directory with editors in it; it is written as `~`."""
+    before = os.environ.get("HOME")
+    with tempfile.TemporaryDirectory() as folder:
+        place = Workplace(Path(folder))
+        os.environ["HOME"] = str(place.home)
+        try:
+            yield place
+        finally:
+            if before is None:
+                del os.environ["HOME"]
+            else:
+                os.environ["HOME"] = before
+
+
 async def planned(app: GpudeskApp, pilot: Pilot[int]) -> None:
-    """Wait for the plan, where the planner is open: threads read headers and look for alternatives."""
+    """Wait for what threads work out, where the planner or the editors are shown."""
     for _ in range(PLANNED_TRIES):
         await pilot.pause()
-        if not isinstance(app.screen, PlannerScreen) or settled(app.screen.board):
+        if isinstance(app.screen, EditorsScreen):
+            if app.screen.worker.idle and app.screen.answer is not None:
+                return
+        elif not isinstance(app.screen, PlannerScreen) or settled(app.screen.board):
             return
         await asyncio.sleep(0.01)
     raise AssertionError("the plan was never made")
