@@ -111,7 +111,7 @@ ALL_OPTIONS = {
     "--kv", "--flash-attention", "--card", "--vram", "--others", "--engine-version", "--explain", "--roles",
     "--simple", "--read-only", "--dry-run", "--yes", "--keep-alive", "--pin", "--restore", "--no-restore",
     "--unfinished", "--as", "--limit", "--follow", "--chat", "--autocomplete", "--embed", "--set", "--suggest",
-    "--block", "--merge", "--path", "--fix",
+    "--block", "--merge", "--path", "--fix", "--migrate",
 }  # fmt: skip
 
 

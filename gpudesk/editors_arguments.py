@@ -53,6 +53,8 @@ def add_editor_verbs(verbs: Any, checked: Checked, add_common: Callable[[argpars
     way = group.add_mutually_exclusive_group()
     way.add_argument("--block", action="store_true", help="in a file of gpudesk's own (the default where there is one)")
     way.add_argument("--merge", action="store_true", help="as entries in your file, which stays as it is otherwise")
+    group.add_argument("--migrate", action="store_true",
+                       help="Continue only: make a config.yaml of the deprecated config.json, which stays")  # fmt: skip
     group.add_argument("--path", metavar="PATH", help="this file, or the one in this folder, instead of the usual one")
     group.add_argument("--fix", action="store_true", help="with check: make the fixes that are safe")
     group.add_argument("--dry-run", action="store_true", help="show the change, and make none")

@@ -15,7 +15,7 @@ from gpudesk.commands.editors_text import (
     show_lines,
 )
 from gpudesk.errors import ExitCode, RefusedError, UsageError
-from gpudesk.exports.overview import is_found
+from gpudesk.exports.overview import is_found, migrating
 from gpudesk.records import replace
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ def run(given: Mapping[str, Any], means: EditorMeans, out: TextIO) -> int:
         return _show(chosen, given, means, out)
     if what == "restore":
         return _restore(chosen, given, means, out)
+    if given["migrate"]:
+        return _migrate(chosen, given, means, out)
     return _write(chosen, given, means, out)
 
 
@@ -66,10 +68,13 @@ def _check_options(given: Mapping[str, Any]) -> None:
     if len(asked) > 1:
         raise UsageError(f"{asked[0]} and {asked[1]} each say which models", "Give one of them")
     if given["what"] not in {"diff", "write"}:
-        words = (*asked, "--block" * given["block"], "--merge" * given["merge"], "--path" * (given["path"] is not None))
+        words = (*asked, "--block" * given["block"], "--merge" * given["merge"], "--path" * (given["path"] is not None),
+                 "--migrate" * given["migrate"])  # fmt: skip
         odd = next((word for word in words if word), None)
         if odd is not None:
             raise UsageError(f"{odd} is an option of editors diff and editors write")
+    if given["migrate"] and (asked or given["path"] or given["block"] or given["merge"]):
+        raise UsageError("--migrate goes without other models, ways and paths", "Set the editor up afterwards")
     if given["fix"] and given["what"] != "check":
         raise UsageError("--fix is an option of editors check")
 
@@ -187,6 +192,28 @@ def _write(editor: Editor, given: Mapping[str, Any], means: EditorMeans, out: Te
             _write_document(out, export_document(export, picked, chosen, applied))
         if applied is not None and applied.paths:
             diagnostics.say(f"gpudesk: {editor.name} is set up; gpudesk editors restore {editor.id}  takes it back")
+    return ExitCode.OK
+
+
+def _migrate(editor: Editor, given: Mapping[str, Any], means: EditorMeans, out: TextIO) -> int:
+    """Make a file in the present format of one in a deprecated format."""
+    writes = given["what"] == "write" and not given["dry_run"]
+    if writes:
+        acting.refuse_read_only(means.settings)
+    with means.folders() as folders:
+        session = EditorSession(means.around(folders), folders, means.settings)
+        export, applied = migrating(editor, session.around), None
+        if not given["json"]:
+            _tell((), session, notes=export.notes)
+        if not writes:
+            _print_change(export, given, session, out)
+        elif _confirmed(export, given, session, out, f"Migrate the configuration of {editor.name}?"):
+            applied = _apply(export, session)
+            diagnostics.say(f"gpudesk: the configuration of {editor.name} is migrated")
+        if given["json"]:
+            from gpudesk.editors_output import export_document
+
+            _write_document(out, export_document(export, None, None, applied))
     return ExitCode.OK
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gpudesk.errors import ExportError
+from gpudesk.errors import ExportError, UsageError
 from gpudesk.exports.values import Export, FileChange, Finding, Severity, Way
 from gpudesk.records import dataclass
 
@@ -81,6 +81,20 @@ def _has_own_folder(path: Path, around: Surroundings) -> bool:
     """Tell whether the folder of a file is there and is the editor's: nearly everybody has the others."""
     shared = {around.home, around.home / ".config", around.workspace}
     return path.parent not in shared and path.parent.is_dir()
+
+
+def migrating(editor: Editor, around: Surroundings) -> Export:
+    """Return what makes a configuration in the present format of one in a deprecated format.
+
+    Raises:
+        UsageError: the editor has none.
+        ExportError: there is nothing to migrate, or it cannot be read.
+    """
+    if editor.id != "continue":
+        raise UsageError(f"{editor.name} has no deprecated configuration", "--migrate is for Continue's config.json")
+    from gpudesk.exports.editors.continue_migration import migration
+
+    return migration(around)
 
 
 def fixes(editor: str, findings: Sequence[Finding]) -> tuple[Export, tuple[Finding, ...]]:

@@ -185,6 +185,9 @@ def test_a_pair_that_does_not_fit_is_said_with_numbers(place: Place) -> None:
         (("check", "--chat", CHAT), "--chat is an option of editors diff and editors write"),
         (("restore", "continue", "--merge"), "--merge is an option of"),
         (("write", "continue", "--fix"), "--fix is an option of editors check"),
+        (("write", "zed", "--migrate"), "Zed has no deprecated configuration"),
+        (("write", "continue", "--migrate", "--merge"), "--migrate goes without"),
+        (("restore", "continue", "--migrate"), "--migrate is an option of"),
         (("write", "zed", "--block"), "cannot be set up by own file"),
     ],
 )
@@ -310,6 +313,26 @@ def test_a_broken_file_is_told_with_its_line_and_left_alone(place: Place) -> Non
         place.run("write", "continue", "--merge", "--yes")
     assert place.config.read_bytes() == before
     assert place.run("check", "continue")[0] == ExitCode.FAILED
+
+
+OLD = '{"models": [{"title": "mine", "provider": "ollama", "model": "qwen3:14b", "contextLength": 8192}]}'
+
+
+def test_a_deprecated_configuration_is_migrated_and_stays(place: Place) -> None:
+    old = place.home / ".continue" / "config.json"
+    old.parent.mkdir()
+    old.write_text(OLD)
+    _, text = place.run("diff", "continue", "--migrate")
+    assert "+  - name: mine" in text
+    assert not place.config.exists()
+    with pytest.raises(RefusedError):
+        place.run("write", "continue", "--migrate")
+    assert not place.config.exists()
+    assert place.run("write", "continue", "--migrate", "--yes")[0] == ExitCode.OK
+    assert "contextLength: 8192" in place.config.read_text()
+    assert old.read_text() == OLD
+    place.run("restore", "continue", "--yes")
+    assert not place.config.exists()
 
 
 # --- looking ----------------------------------------------------------------------------------------------------

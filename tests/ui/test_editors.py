@@ -336,6 +336,21 @@ def test_c_shows_what_is_wrong_and_x_makes_the_safe_fixes(place: Workplace) -> N
     run(scenario())
 
 
+def test_m_makes_a_new_configuration_of_a_deprecated_one(place: Workplace) -> None:
+    place.config.unlink()
+    old = place.config.with_name("config.json")
+    old.write_text('{"models": [{"title": "mine", "provider": "ollama", "model": "qwen3:14b"}]}')
+
+    async def scenario() -> None:
+        async with editing(one_card(), place, COMFORTABLE) as shown:
+            await confirmed(shown, "m")
+            await until(shown.pilot.pause, place.config.exists, "migrated")
+
+    run(scenario())
+    assert "name: mine" in place.config.read_text()
+    assert old.exists()
+
+
 def test_a_file_that_changes_meanwhile_is_not_written_over(place: Workplace) -> None:
     async def scenario() -> None:
         async with editing(one_card(), place, COMFORTABLE) as shown:

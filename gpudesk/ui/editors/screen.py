@@ -276,6 +276,18 @@ class EditorsScreen(EditorPanels, inherit_bindings=False):
         self._prepare(f"Fix the files of {state.name}?", lambda: fixes(state.id, state.findings)[0],
                       f"the files of {state.name} are fixed, as far as that is safe")  # fmt: skip
 
+    def action_migrate(self) -> None:
+        """Ask, and make a configuration of a deprecated one."""
+        state = self.state
+        if not self._may_write() or state is None:
+            return
+        from gpudesk.exports.overview import migrating
+        from gpudesk.exports.registry import editor
+
+        found = editor(state.id)
+        self._prepare(f"Migrate the configuration of {state.name}?", lambda: migrating(found, self._port.around),
+                      f"the configuration of {state.name} is migrated")  # fmt: skip
+
     def _may_write(self) -> bool:
         if self._read_only:
             self.notify(READ_ONLY_WORDS, severity="warning", timeout=5)
