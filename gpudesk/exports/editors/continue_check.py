@@ -170,7 +170,7 @@ def _about_json(path: Path) -> Finding:
         "",
         "config.json is Continue's old format",
         "It still counts; roles, capabilities and several settings are only in config.yaml",
-        "Let gpudesk migrate it",
+        "Migrate it: gpudesk editors write continue --migrate",
     )
 
 

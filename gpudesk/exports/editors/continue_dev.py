@@ -139,7 +139,7 @@ def _merged(around: Surroundings, target: Path, blocks: Sequence[continue_blocks
     if file.data is None and (target.parent / "config.json").exists():
         raise ExportError(
             f"{shortened(target.parent)} has only a config.json: with a config.yaml Continue would ignore it",
-            "Migrate it to a config.yaml first",
+            "Migrate it first: gpudesk editors write continue --migrate",
         )
     changes = [FileChange(target, file.data, continue_file.filled(file, blocks), "the models of gpudesk", secret=True)]
     own = read_text(continue_places.own_path(around))
