@@ -181,15 +181,9 @@ def _write(editor: Editor, given: Mapping[str, Any], means: EditorMeans, out: Te
             chosen = replace(chosen, warnings=(f"{editor.name} was not found on this computer", *chosen.warnings))
         if not given["json"]:
             _tell(chosen_lines(editor, picked, chosen, export), session, warn=chosen.warnings, notes=export.notes)
-        applied = None
-        if not writes:
-            _print_change(export, given, session, out)
-        elif _confirmed(export, given, session, out, f"Set up {editor.name} so?"):
-            applied = _apply(export, session, named=given["path"] is not None)
-        if given["json"]:
-            from gpudesk.editors_output import export_document
-
-            _write_document(out, export_document(export, picked, chosen, applied))
+        named = given["path"] is not None
+        question = f"Set up {editor.name} so?"
+        applied = _carried_out(export, given, session, out, question, picked=picked, chosen=chosen, named=named)
         if applied is not None and applied.paths:
             diagnostics.say(f"gpudesk: {editor.name} is set up; gpudesk editors restore {editor.id}  takes it back")
     return ExitCode.OK
@@ -202,18 +196,11 @@ def _migrate(editor: Editor, given: Mapping[str, Any], means: EditorMeans, out: 
         acting.refuse_read_only(means.settings)
     with means.folders() as folders:
         session = EditorSession(means.around(folders), folders, means.settings)
-        export, applied = migrating(editor, session.around), None
+        export = migrating(editor, session.around)
         if not given["json"]:
             _tell((), session, notes=export.notes)
-        if not writes:
-            _print_change(export, given, session, out)
-        elif _confirmed(export, given, session, out, f"Migrate the configuration of {editor.name}?"):
-            applied = _apply(export, session)
+        if _carried_out(export, given, session, out, f"Migrate the configuration of {editor.name}?") is not None:
             diagnostics.say(f"gpudesk: the configuration of {editor.name} is migrated")
-        if given["json"]:
-            from gpudesk.editors_output import export_document
-
-            _write_document(out, export_document(export, None, None, applied))
     return ExitCode.OK
 
 
@@ -225,19 +212,41 @@ def _restore(editor: Editor, given: Mapping[str, Any], means: EditorMeans, out: 
     with means.folders() as folders:
         session = EditorSession(means.around(folders), folders, means.settings)
         export = undoing(editor, session.around, state=folders.state)
-        applied = None
         if not given["json"]:
             _tell((), session, notes=export.notes)
-        if given["dry_run"]:
-            _print_change(export, given, session, out)
-        elif _confirmed(export, given, session, out, f"Restore the files of {editor.name}?"):
-            applied = _apply(export, session)
+        if _carried_out(export, given, session, out, f"Restore the files of {editor.name}?") is not None:
             diagnostics.say(f"gpudesk: the files of {editor.name} are as they were")
-        if given["json"]:
-            from gpudesk.editors_output import export_document
-
-            _write_document(out, export_document(export, None, None, applied))
     return ExitCode.OK
+
+
+def _carried_out(
+    export: Export,
+    given: Mapping[str, Any],
+    session: EditorSession,
+    out: TextIO,
+    question: str,
+    *,
+    picked: Picked | None = None,
+    chosen: Chosen | None = None,
+    named: bool = False,
+) -> Applied | None:
+    """Show the change, make it where that is wanted and confirmed, and write the document where one is wanted."""
+    applied, refusal = None, None
+    if given["what"] == "diff" or given["dry_run"]:
+        _print_change(export, given, session, out)
+    else:
+        try:
+            if _confirmed(export, given, session, out, question):
+                applied = _apply(export, session, named=named)
+        except RefusedError as error:
+            refusal = error
+    if given["json"]:
+        from gpudesk.editors_output import export_document
+
+        _write_document(out, export_document(export, picked, chosen, applied))
+    if refusal is not None:
+        raise refusal
+    return applied
 
 
 def _way(editor: Editor, given: Mapping[str, Any]) -> Way:

@@ -219,6 +219,19 @@ def test_without_a_terminal_write_shows_the_change_and_makes_none(place: Place) 
     assert not place.folders.state.exists()
 
 
+def test_without_a_terminal_the_document_is_written_as_well(place: Place) -> None:
+    out = io.StringIO()
+    given = vars(arguments.parse(["editors", "write", "continue", "--json"]))
+    with pytest.raises(RefusedError):
+        editors.run(given, place.means, out)
+    content = json.loads(out.getvalue())
+    assert content["written"] is False
+    assert content["changes"][0]["kind"] == "create"
+    written = place.json("write", "continue", "--yes")
+    assert written["written"] is True
+    assert place.own.exists()
+
+
 def test_a_secret_is_never_shown(place: Place) -> None:
     place.write_config()
     _, text = place.run("diff", "continue", "--merge")
