@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
 
-from gpudesk.errors import GpudeskError
 from gpudesk.exports.chosen import ROLES
 from gpudesk.exports.values import Role, Way
 from gpudesk.keymap import Scope
 from gpudesk.planner_values import AskedModel
 from gpudesk.ui.bindings import bindings_for
-from gpudesk.ui.editors.panels import EditorPanels
+from gpudesk.ui.editors.files import EditorFiles
 from gpudesk.ui.editors.view_lists import FROM, WAY
 from gpudesk.ui.editors.working import BY_HAND, RESIDENT, Answer, Question, Worker, words_of
 from gpudesk.ui.widgets.row_list import RowList
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from textual.widget import Widget
     from textual.widgets import Input
 
     from gpudesk.domain.desk import Desk
-    from gpudesk.exports.values import Export
     from gpudesk.ui.editors.port import EditorPort
     from gpudesk.ui.palette import Palette
     from gpudesk.ui.scene import Scene
 
-READ_ONLY_WORDS = "read-only: gpudesk was started so that it changes nothing (--read-only)"
 
-
-class EditorsScreen(EditorPanels, inherit_bindings=False):
+class EditorsScreen(EditorFiles, inherit_bindings=False):
     """Configurations of editors that match what is resident."""
 
     BINDINGS = bindings_for(Scope.EVERYWHERE, Scope.PANELS, Scope.EDITORS)
@@ -47,23 +42,6 @@ class EditorsScreen(EditorPanels, inherit_bindings=False):
             super().__init__()
             self.answer = answer
 
-    class Prepared(Message):
-        """What would be done is known, or why it cannot be."""
-
-        def __init__(self, title: str, outcome: Export | str, done: str = "") -> None:
-            super().__init__()
-            self.title = title
-            self.outcome = outcome
-            self.done = done
-
-    class Done(Message):
-        """Files were written, or not."""
-
-        def __init__(self, text: str, *, failed: bool = False) -> None:
-            super().__init__()
-            self.text = text
-            self.failed = failed
-
     def __init__(
         self, port: EditorPort, *, banner: str | None, keymap: Mapping[str, str], read_only: bool = False
     ) -> None:
@@ -75,8 +53,7 @@ class EditorsScreen(EditorPanels, inherit_bindings=False):
             keymap: the user's keys.
             read_only: nothing may be written.
         """
-        super().__init__(banner=banner, keymap=keymap)
-        self._port, self._read_only = port, read_only
+        super().__init__(port, banner=banner, keymap=keymap, read_only=read_only)
         self.worker = Worker(port, lambda answer: self._post(self.Answered(answer)))
         self._origin = RESIDENT
         self._words: dict[Role, AskedModel] = {}
@@ -89,11 +66,6 @@ class EditorsScreen(EditorPanels, inherit_bindings=False):
     def on_unmount(self) -> None:
         """Leave no thread with work."""
         self.worker.stop()
-
-    def _post(self, message: Message) -> None:
-        """Tell the screen from another thread."""
-        if self.is_running:
-            self.post_message(message)
 
     def show(self, scene: Scene, palette: Palette) -> None:
         """Take a new moment; what is shown is worked out again when the models or the files are others."""
@@ -223,125 +195,13 @@ class EditorsScreen(EditorPanels, inherit_bindings=False):
         self.arrange_anew()
         self.set_focus(self.roles)
 
-    # --- writing ------------------------------------------------------------------------------------------------
+    # --- looking ------------------------------------------------------------------------------------------------
 
     def action_turn(self, to: str | None = None) -> None:
         """Show the findings, or the change."""
         self.checking = not self.checking if to is None else to == "check"
         self.detail.to_top()
         self.draw()
-
-    def action_write(self) -> None:
-        """Ask, and write the change that is shown."""
-        answer, state = self.answer, self.state
-        if not self._may_write() or answer is None or state is None:
-            return
-        export = answer.export
-        if export is None or export.editor != state.id or not self.worker.idle:
-            self.notify(
-                answer.choice_problem or answer.export_problem or "the change is being worked out",
-                severity="warning", timeout=4, markup=False,
-            )  # fmt: skip
-        elif not export.changes:
-            self.notify(f"{state.name} is not written by gpudesk: copy what is shown", timeout=5)
-        elif not any(change.changes for change in export.changes):
-            self.notify(f"{state.name} is set up so already", timeout=3)
-        else:
-            warnings = answer.chosen.warnings if answer.chosen is not None else ()
-            if not state.found:
-                warnings = (f"{state.name} was not found on this computer", *warnings)
-            self._confirm(f"Set up {state.name}?", export, warnings, f"{state.name} is set up")
-
-    def action_restore(self) -> None:
-        """Ask, and take back the last write."""
-        state = self.state
-        if not self._may_write() or state is None:
-            return
-        from gpudesk.exports.registry import editor
-
-        found = editor(state.id)
-        self._prepare(f"Restore the files of {state.name}?", lambda: self._port.undoing(found),
-                      f"the files of {state.name} are as they were")  # fmt: skip
-
-    def action_fix(self) -> None:
-        """Ask, and make the safe fixes."""
-        state = self.state
-        if not self._may_write() or state is None:
-            return
-        if not any(finding.edits for finding in state.findings):
-            self.notify("nothing here can be fixed without you", timeout=3)
-            return
-        from gpudesk.exports.overview import fixes
-
-        self._prepare(f"Fix the files of {state.name}?", lambda: fixes(state.id, state.findings)[0],
-                      f"the files of {state.name} are fixed, as far as that is safe")  # fmt: skip
-
-    def action_migrate(self) -> None:
-        """Ask, and make a configuration of a deprecated one."""
-        state = self.state
-        if not self._may_write() or state is None:
-            return
-        from gpudesk.exports.overview import migrating
-        from gpudesk.exports.registry import editor
-
-        found = editor(state.id)
-        self._prepare(f"Migrate the configuration of {state.name}?", lambda: migrating(found, self._port.around),
-                      f"the configuration of {state.name} is migrated")  # fmt: skip
-
-    def _may_write(self) -> bool:
-        if self._read_only:
-            self.notify(READ_ONLY_WORDS, severity="warning", timeout=5)
-        return not self._read_only
-
-    def _prepare(self, title: str, make: Callable[[], Export], done: str) -> None:
-        """Work out what would be done, in a thread, and ask."""
-
-        def work() -> None:
-            try:
-                self._post(self.Prepared(title, make(), done))
-            except GpudeskError as error:
-                self._post(self.Prepared(title, f"{error.message}. {error.hint}" if error.hint else error.message))
-
-        threading.Thread(target=work, name="gpudesk editor files", daemon=True).start()
-
-    def on_editors_screen_prepared(self, event: Prepared) -> None:
-        """Ask."""
-        event.stop()
-        if isinstance(event.outcome, str):
-            self.notify(event.outcome, severity="warning", timeout=5, markup=False)
-        elif not any(change.changes for change in event.outcome.changes):
-            self.notify("nothing would change", timeout=3)
-        else:
-            self._confirm(event.title, event.outcome, (), event.done)
-
-    def _confirm(self, title: str, export: Export, warnings: tuple[str, ...], done: str) -> None:
-        from gpudesk.ui.editors.confirming import ConfirmFiles
-
-        dialog = ConfirmFiles(self._keymap, title, export, warnings, lambda: self._apply(export, done))
-        if self.scene is not None and self._palette is not None:
-            dialog.show(self.scene, self._palette)
-        self.app.push_screen(dialog)
-
-    def _apply(self, export: Export, done: str) -> None:
-        """Write, in a thread; the files that are read next show how it went."""
-
-        def work() -> None:
-            try:
-                notes = self._port.apply(export)
-            except GpudeskError as error:
-                text = f"{error.message}. {error.hint}" if error.hint else error.message
-                self._post(self.Done(text, failed=True))
-            else:
-                self._post(self.Done("; ".join((done, *notes))))
-
-        threading.Thread(target=work, name="gpudesk editor files", daemon=True).start()
-
-    def on_editors_screen_done(self, event: Done) -> None:
-        """Tell how it went, and look again."""
-        event.stop()
-        severity: Any = "error" if event.failed else "information"
-        self.notify(event.text, severity=severity, timeout=8 if event.failed else 4, markup=False)
-        self._ask()
 
     # --- filter and focus ---------------------------------------------------------------------------------------
 
