@@ -52,7 +52,7 @@ def reach(desk: Desk, aim: Aim, forecaster: Forecaster) -> Preview:
     stay = {need.there.key for need in needs if need.there is not None}
     leaving = [model for model in runners(aim.leaving) if model.key not in stay]
     loads, room = _room(desk, aim, needs, leaving, forecaster)
-    refusal = _refusal(desk, aim, loads, room, forecaster)
+    refusal = _refusal(desk, aim, needs, room, forecaster)
     if refusal is not None:
         told = replace(blank, refusal=refusal, verdict=room.forecast.verdict, needs_bytes=room.forecast.needs_bytes)
         return replace(told, notes=_told(desk, needs, room))
@@ -123,14 +123,16 @@ def _room(
 
 def _refusal(desk: Desk, aim: Aim, needs: Sequence[Need], room: Room, forecaster: Forecaster) -> Refusal | None:
     """Say why what shall be cannot be; nothing has moved yet."""
-    loads = [need.load for need in needs]
+    loads = [need.load for need in needs if need.loads]
     if not loads:
         return None
     if room.blocked_by:
         return pins_in_the_way(desk, loads, room, forecaster)
     if room.forecast.verdict is None:
         return cannot_tell(desk, loads, room)
-    if aim.whole and not is_good(room.forecast):
+    # What is wished for together must be there together: a load that makes another wish go is no way to it.
+    own = {need.load.name for need in needs} | {need.there.name for need in needs if need.there is not None}
+    if (aim.whole and not is_good(room.forecast)) or own.intersection(room.forecast.would_evict):
         return cannot_fit(desk, aim.subject, loads, room, forecaster)
     return None
 

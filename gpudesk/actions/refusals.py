@@ -57,7 +57,8 @@ def cannot_fit(desk: Desk, subject: str, loads: Sequence[Load], room: Room, fore
         text = f"{culprit.name} would stay partly on the CPU{where}"
     context = culprit.context_length or forecaster.forecast(desk, [culprit]).context_length
     help_ = _shorter(desk, loads[:count], room.leaving, context, forecaster) or [*made.advice]
-    message = text if subject == culprit.name else f"{subject} does not fit: {text}"
+    listed = subject == culprit.name or " and " in subject  # what does not fit is named in the text
+    message = text if listed else f"{subject} does not fit: {text}"
     return Refusal(message, _one_of(help_) if help_ else "Choose a shorter context, a smaller model, or fewer of them")
 
 

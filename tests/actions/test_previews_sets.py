@@ -172,6 +172,15 @@ def test_a_plan_is_made_so() -> None:
     assert preview.danger is Danger.NONE
 
 
+def test_a_plan_whose_own_models_the_engine_would_unload_is_refused_with_the_shortfall() -> None:
+    before = desk(loaded(CHAT), loaded(CODER))
+    everything = [Load(LOCAL, CHAT), Load(LOCAL, CODER), Load(LOCAL, BIG)]
+    preview = previews.arrange(before, everything, (), Arithmetic())
+    assert preview.steps == ()
+    assert preview.refusal is not None
+    assert preview.refusal.message == f"{BIG} is 8.5 GiB too much beside {CHAT} and {CODER}"
+
+
 def test_two_names_of_one_file_are_one_load() -> None:
     twins = Arithmetic(same={OTHER: CHAT})
     preview = previews.apply(desk(), WorkingSet("twins", (SetModel(CHAT, 4096), SetModel(OTHER, 4096))), twins)

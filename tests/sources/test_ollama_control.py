@@ -312,6 +312,7 @@ def test_an_engine_that_dies_between_two_orders_is_not_asked_twice() -> None:
         (closed_port_url(), FailureKind.UNREACHABLE, "refused"),
         (UNRESOLVABLE_URL, FailureKind.UNREACHABLE, "could not be resolved"),
     ],
+    ids=["nothing listens", "no such name"],
 )
 @pytest.mark.parametrize("order", ["load", "unload", "delete", "pull", "derive"])
 def test_an_engine_that_is_not_there_is_said_to_be_so(order: str, url: str, kind: FailureKind, words: str) -> None:
