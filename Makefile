@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 LOCKS  := packaging/locks
+# Twice the processors: half of what the tests take is waiting for engines and clocks.
+WORKERS = $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -44,7 +46,7 @@ test: $(VENV)/test.stamp  ## everything: check, then every test, real engines in
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m compileall -q gpudesk
-	$(BIN)/python -m pytest -q -n auto -m "not live"
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not live"
 	$(BIN)/python -m pytest -q -m live
 
 bench: $(VENV)/test.stamp  ## time, processor share and memory beside nvitop and ollama-mtop

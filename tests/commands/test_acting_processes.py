@@ -194,7 +194,7 @@ def test_the_guard_puts_a_lost_pin_right_and_ends_with_0(here: Processes) -> Non
         assert "guarding http://" in process.stdout.readline()
         with here.sim.timeline.changed:
             here.sim.stage.ask(CHAT, num_ctx=8192, keep_alive=1800, tokens=4)
-        assert until(lambda: ("pin", "done") in here.entries(), 30), process.poll()
+        assert until(lambda: ("pin", "done") in here.entries(), 100), process.poll()
         process.terminate()
         rest, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (0, "")
