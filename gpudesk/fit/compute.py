@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from gpudesk.fit.architectures import ArchitectureRules
 from gpudesk.fit.blocks import blocks_of
+from gpudesk.fit.feed_forward import per_layer_width, with_feed_forward
 from gpudesk.fit.graph_memory import VULKAN_WINDOW, VULKAN_WINDOW_RECURRENT, Graph
 from gpudesk.fit.graph_widths import GraphWidths, LayerWidths, Mixer
 from gpudesk.fit.kv_cache import KvLayout, row_widths
@@ -19,12 +20,6 @@ from gpudesk.fit.metadata import ModelMetadata
 from gpudesk.fit.recurrent_widths import recurrent_widths
 from gpudesk.records import dataclass, replace
 
-FUSED_FEED_FORWARD = frozenset(["glm4", "phi3", "chatglm"])
-"""Gate and up projection in one matrix (told by the shape of `ffn_up`)."""
-PLAIN_FEED_FORWARD = frozenset(
-    ["starcoder", "starcoder2", "gpt2", "gptneox", "falcon", "phi2", "bloom", "mpt", "bert", "codeshell", "nemotron"]
-)
-POST_NORMS = frozenset(["gemma2", "gemma3", "gemma3n", "gemma4", "glm4", "olmo2", "exaone4", "gemma-embedding"])
 SCALED_INPUT = frozenset(
     (
         "gemma",
@@ -156,7 +151,7 @@ def graph_widths(
         outputs=min(options.batch, options.batch if encoder else options.outputs),
         flash_attention=options.flash_attention,
         scaled_input=shape.name in SCALED_INPUT,
-        per_layer_total=_per_layer_width(named) * metadata.layer_count,
+        per_layer_total=per_layer_width(named) * metadata.layer_count,
         encoder=encoder,
         positions=4 if shape.name in WIDE_POSITIONS else 1,
         all_tokens=shape.name in DRAFTING,
@@ -248,7 +243,7 @@ def layer_widths(
 ) -> LayerWidths:
     """Return what one layer makes, from its tensors where they are known and from the keys where not."""
     mixer = _mixer(metadata, shape, cache, options, layer, named)
-    return _with_feed_forward(metadata, shape, mixer, layer, named)
+    return with_feed_forward(metadata, shape, mixer, layer, named)
 
 
 def _mixer(
@@ -354,48 +349,3 @@ def _copied(options: GraphOptions, key: int, value: int, cells: int) -> int:
     width = 0 if options.kv_cache_type_k == READ_AS_IS else key
     width += 0 if options.kv_cache_type_v == READ_AS_IS else value
     return 2 * width * cells * options.streams
-
-
-def _with_feed_forward(
-    metadata: ModelMetadata,
-    shape: ArchitectureRules,
-    widths: LayerWidths,
-    layer: int,
-    named: dict[str, tuple[int, ...]],
-) -> LayerWidths:
-    prefix = f"blk.{layer}."
-    down = named.get(prefix + "ffn_down.weight")
-    up = named.get(prefix + "ffn_up.weight")
-    fused_experts = named.get(prefix + "ffn_gate_up_exps.weight")
-    expert_down = named.get(prefix + "ffn_down_exps.weight")
-    shared = named.get(prefix + "ffn_down_shexp.weight")
-    dense = down[0] if down else 0
-    used = count = width = 0
-    if expert_down is not None:
-        width, count = expert_down[0], expert_down[-1]
-        used = metadata.expert_used_count or 1
-    if not named:
-        dense = metadata.feed_forward_length[layer] if layer < len(metadata.feed_forward_length) else 0
-        if metadata.expert_count:
-            count, used = metadata.expert_count, metadata.expert_used_count or 1
-            width = metadata.expert_feed_forward_length or dense
-            dense = 0
-    return replace(
-        widths,
-        feed_forward=dense,
-        fused=up is not None and down is not None and len(up) > 1 and up[1] == 2 * down[0],
-        plain=down is not None and prefix + "ffn_gate.weight" not in named and up is not None and up[1] == down[0],
-        experts=count,
-        experts_used=used,
-        expert_width=width,
-        experts_fused=fused_experts is not None,
-        shared_width=shared[0] if shared else 0,
-        post_norms=prefix + "post_ffw_norm.weight" in named or (not named and shape.name in POST_NORMS),
-        per_layer=_per_layer_width(named),
-        feed_forward_beside=bool(used and dense),
-    )
-
-
-def _per_layer_width(named: dict[str, tuple[int, ...]]) -> int:
-    norm = named.get("per_layer_proj_norm.weight")
-    return norm[0] if norm else 0
