@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpudesk.actions.values import Ending, StepKind
+from gpudesk.actions.step_words import step_words
+from gpudesk.actions.values import Ending
 from gpudesk.units import duration, gibibytes, percent
 
 if TYPE_CHECKING:
-    from gpudesk.actions.values import JournalEntry, Outcome, Preview, Progress, Step
+    from gpudesk.actions.values import JournalEntry, Outcome, Preview, Progress
     from gpudesk.status_text import Style
-
-_VERBS = {
-    StepKind.LOAD: "load",
-    StepKind.UNLOAD: "unload",
-    StepKind.KEEP_ALIVE: "keep-alive of",
-    StepKind.PIN: "pin",
-    StepKind.UNPIN: "unpin",
-    StepKind.PULL: "download",
-    StepKind.DELETE: "delete",
-    StepKind.DERIVE: "make",
-}
 
 
 def preview_lines(preview: Preview, style: Style) -> list[str]:
@@ -49,22 +39,6 @@ def _figures(preview: Preview) -> list[str]:
     if preview.expected_seconds is not None:
         figures.append(f"about {seconds_text(preview.expected_seconds)}")
     return figures
-
-
-def step_words(step: Step) -> str:
-    """Say what a step does: `load qwen3:14b with context 8192, stays forever`."""
-    load = step.load
-    words = f"{_VERBS[step.kind]} {load.name}"
-    if step.kind is StepKind.LOAD and load.context_length is not None:
-        words += f" with context {load.context_length}"
-    if step.kind is StepKind.DERIVE:
-        words += f" out of {step.source} with context {load.context_length}"
-    if step.kind in (StepKind.LOAD, StepKind.KEEP_ALIVE) and load.keep_alive is not None:
-        kept = "forever" if load.keep_alive.seconds is None else duration(load.keep_alive.seconds)
-        words += f", stays {kept}" if step.kind is StepKind.LOAD else f" becomes {kept}"
-    if step.kind is StepKind.PIN and step.restore_pin:
-        words += ", put right when it is lost"
-    return f"{words} ({step.why})" if step.why else words
 
 
 def outcome_lines(outcome: Outcome, style: Style) -> list[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpudesk.actions import recover
+from gpudesk.actions.step_words import step_words
 from gpudesk.ui.acting.menu import Answer, MenuScreen
 from gpudesk.ui.acting.proposal import Proposal
-from gpudesk.ui.acting.view_preview import action_words, step_words
+from gpudesk.ui.acting.view_preview import action_words
 
 if TYPE_CHECKING:
     from gpudesk.actions.values import Preview

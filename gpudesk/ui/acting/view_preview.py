@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpudesk.actions.values import ActionId, StepKind
+from gpudesk.actions.step_words import step_words
+from gpudesk.actions.values import ActionId
 from gpudesk.ui.cells import Line, Span, wrap
 from gpudesk.ui.detail_lines import paragraphs
 from gpudesk.units import duration, gibibytes
 
 if TYPE_CHECKING:
-    from gpudesk.actions.values import Preview, Refusal, Step
+    from gpudesk.actions.values import Preview, Refusal
 
 VERDICTS = {
     "fits": ("✓ fits", "good"),
@@ -19,18 +20,6 @@ VERDICTS = {
     "does not fit": ("✗ does not fit", "error"),
 }
 """Glyph, words and role, the planner's."""
-
-_VERBS = {
-    StepKind.LOAD: "load",
-    StepKind.UNLOAD: "unload",
-    StepKind.KEEP_ALIVE: "keep-alive of",
-    StepKind.PIN: "pin",
-    StepKind.UNPIN: "end the pin of",
-    StepKind.PULL: "download",
-    StepKind.DELETE: "delete",
-    StepKind.DERIVE: "make",
-}
-
 
 _ACTIONS = {ActionId.DELETE: "delete", ActionId.DERIVE: "make", ActionId.KEEP: "keep-alive of", ActionId.APPLY: "apply"}
 """Actions whose word to type is not the word to read."""
@@ -72,22 +61,6 @@ def summary(preview: Preview) -> Line:
     for fact in facts:
         spans += [Span("  ") if spans else Span(""), Span(fact, "strong" if not spans else "text")]
     return tuple(span for span in spans if span.text)
-
-
-def step_words(step: Step, *, because: bool = True) -> str:
-    """Say what a step does: `load qwen3:14b with context 8192, stays forever`."""
-    load = step.load
-    words = f"{_VERBS[step.kind]} {load.name}"
-    if step.kind is StepKind.LOAD and load.context_length is not None:
-        words += f" with context {load.context_length}"
-    if step.kind is StepKind.DERIVE:
-        words += f" out of {step.source} with context {load.context_length}"
-    if step.kind in (StepKind.LOAD, StepKind.KEEP_ALIVE) and load.keep_alive is not None:
-        kept = "forever" if load.keep_alive.seconds is None else duration(load.keep_alive.seconds)
-        words += f", stays {kept}" if step.kind is StepKind.LOAD else f" becomes {kept}"
-    if step.kind is StepKind.PIN and step.restore_pin:
-        words += ", put right when it is lost"
-    return f"{words} ({step.why})" if step.why and because else words
 
 
 def preview_lines(preview: Preview, width: int) -> list[Line]:
