@@ -8,7 +8,7 @@ from gpudesk.actions import observe
 from gpudesk.actions.attempt import StepFailedError
 from gpudesk.actions.load_step import load
 from gpudesk.actions.lookup import loaded_as, with_tag
-from gpudesk.actions.wishes import kept
+from gpudesk.actions.wishes import as_sent, kept
 from gpudesk.domain.keep_alive import FOREVER, KeepAliveState
 from gpudesk.domain.pin import PinWish
 from gpudesk.errors import StoreError
@@ -25,6 +25,9 @@ ANSWER_SECONDS = 60.0
 """For the answer; it needs the scheduler's locks (ollama server/sched.go:445 at v0.33.0-rc2)."""
 SHOWN_SECONDS = 300.0
 """The new timer is told when the requests that are running have ended (ollama server/sched.go:367)."""
+
+RUNNER_SECONDS = 3.0
+"""How long a runner that is not seen any more is looked for: without a card, a new one is found by a search."""
 
 
 def keep(attempt: Attempt, undertaking: Undertaking, step: Step) -> str:
@@ -47,8 +50,9 @@ def set_timer(attempt: Attempt, wish: Load, there: LoadedModel) -> None:
     text = f"keeping {wish.name} {_for_how_long(wish)}"
     engine = attempt.engine(wish.engine_url)
     attempt.tell(text)
+    sent = as_sent(attempt.desk, wish)
     attempt.order(
-        wish.engine_url, lambda ends: engine.keep_alive(wish, ends), lambda: attempt.tell(text), ANSWER_SECONDS
+        wish.engine_url, lambda ends: engine.keep_alive(sent, ends), lambda: attempt.tell(text), ANSWER_SECONDS
     )
 
     def seen(desk: Desk) -> str | None:
@@ -63,6 +67,8 @@ def set_timer(attempt: Attempt, wish: Load, there: LoadedModel) -> None:
                 f"{wish.name} was loaded again, with context {model.context_length}: its options had been other ones",
                 "What it had in its cache is lost; nothing else is",
             )
+        if there.pids and not model.pids and attempt.now() - began < RUNNER_SECONDS:
+            return f"waiting to see the process of {wish.name}"
         assert wish.keep_alive is not None
         if observe.timer_seen(desk, wish.keep_alive, model, attempt.now() - began):
             return None

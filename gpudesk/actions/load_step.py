@@ -8,6 +8,7 @@ from gpudesk.actions import observe, recover
 from gpudesk.actions.attempt import StepFailedError
 from gpudesk.actions.lookup import loaded_as
 from gpudesk.actions.values import ActionId
+from gpudesk.actions.wishes import as_sent
 from gpudesk.actions.wording import enumerated
 from gpudesk.units import gibibytes, percent
 
@@ -91,10 +92,10 @@ def _bring_back(attempt: Attempt, undertaking: Undertaking, wish: Load, pushed_o
 def bring(attempt: Attempt, wish: Load, expected_seconds: float | None) -> None:
     """Let an engine load a model, telling how much of it has come to the cards."""
     engine = attempt.engine(wish.engine_url)
-    start = _used(attempt.desk)
+    start, sent = _used(attempt.desk), as_sent(attempt.desk, wish)
 
     def give(ends: Cancellation) -> None:
-        engine.load(wish, ends)
+        engine.load(sent, ends)
 
     def tell() -> None:
         now, total = _used(attempt.ports.watch.desk), wish.memory_bytes

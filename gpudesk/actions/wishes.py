@@ -18,6 +18,7 @@ from gpudesk.actions.lookup import (
 )
 from gpudesk.actions.values import Load, Refusal
 from gpudesk.domain.desk import Desk, LoadedModel
+from gpudesk.domain.engine import Era, era_of
 from gpudesk.domain.keep_alive import FOREVER, KeepAlive, KeepAliveState, KeepAliveWish
 from gpudesk.domain.model import InstalledModel
 from gpudesk.records import dataclass, replace
@@ -26,6 +27,8 @@ from gpudesk.units import duration
 TIMER_SECONDS, TIMER_RATIO = 2.0, 0.01
 """A timer counts as the one wished when it is no further from it than this: it runs down while one looks."""
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+EMBEDDING_BATCH = 2048
+"""Most of a batch that nobody asked for, of a model that only embeds (ollama llm/llama_server.go:77 at v0.33.0-rc2)."""
 TIMERS = (5 * MINUTE, 10 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR, 12 * HOUR, DAY)
 """Keep-alives people set: an engine tells only when a timer ends, so the next one up is what was most likely meant."""
 
@@ -203,6 +206,24 @@ def trained_context(desk: Desk, wish: Load) -> int | None:
     """Return the longest context a model was trained for; None when the engine was not asked yet."""
     details = next((each for each in desk.details if each.digest == wish.digest), None)
     return details.context_length_trained if details is not None else None
+
+
+def as_sent(desk: Desk, wish: Load) -> Load:
+    """Return a wish as the engine is asked for it: without a context where only that leaves the runner alone.
+
+    From 0.30 on a model that only embeds gets a batch of the context that was asked for, 2048 at most, before that is
+    cut to what the model was trained for (ollama server/routes.go:151 and sched.go:1398 at v0.33.0-rc2). Who asks for
+    the 512 a model has gets another batch than all who ask for nothing, and with it another runner.
+    """
+    engine = engine_at(desk, wish.engine_url)
+    known = loaded_as(desk, wish) or installed_as(desk, wish)
+    if engine is None or era_of(engine.version) is not Era.LLAMA_SERVER or wish.context_length is None:
+        return wish
+    if not (wish.embedding or (known is not None and is_embedding(desk, known))):
+        return wish
+    trained = trained_context(desk, replace(wish, digest=known.digest if known is not None else wish.digest))
+    whole = trained is not None and trained <= wish.context_length and trained < EMBEDDING_BATCH
+    return replace(wish, context_length=None) if whole else wish
 
 
 def _clamped(desk: Desk, wish: Load) -> tuple[str, ...]:

@@ -43,6 +43,8 @@ class RunnerOptions:
     num_thread: int = 0
     draft_num_predict: int | None = None
     context_shift: bool = True
+    embedding_batch: int | None = None
+    """Of a model that only embeds: from the context asked for, before that is cut (ollama routes.go:151)."""
 
     def differs_from(self, loaded: RunnerOptions, *, remembers_automatic: bool) -> bool:
         """Tell whether a runner loaded with `loaded` must be started again to serve this request.
@@ -67,7 +69,7 @@ class RunnerOptions:
     def _key(self) -> tuple[object, ...]:
         return (
             self.num_ctx, self.num_batch, self.num_gpu, self.main_gpu, self.use_mmap, self.num_thread,
-            self.draft_num_predict, self.context_shift,
+            self.draft_num_predict, self.context_shift, self.embedding_batch,
         )  # fmt: skip
 
 
@@ -123,6 +125,7 @@ def read_options(requested: Mapping[str, object], modelfile: Mapping[str, object
     context = max(_MINIMUM_CONTEXT, defaults.context if asked is None else asked)
     if defaults.vision:
         context = max(context, _MINIMUM_VISION_CONTEXT)
+    embedding_batch = min(2048, context) if defaults.embedding and _integer(merged, "num_batch") is None else None
     if defaults.trained_context is not None:
         context = min(context, defaults.trained_context)
     batch = _integer(merged, "num_batch")
@@ -139,4 +142,5 @@ def read_options(requested: Mapping[str, object], modelfile: Mapping[str, object
         num_thread=_integer(merged, "num_thread") or 0,
         draft_num_predict=_integer(merged, "draft_num_predict"),
         context_shift=defaults.context_shift,
+        embedding_batch=embedding_batch,
     )

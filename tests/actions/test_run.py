@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
 from gpudesk.actions.ports import Forecast
@@ -12,7 +13,7 @@ from gpudesk.domain.keep_alive import FOREVER, KeepAliveWish
 from gpudesk.domain.pin import PinWish
 from gpudesk.errors import RefusedError, StoreError
 from gpudesk.records import replace
-from tests.actions.rig import BIG, CHAT, CODE, EMBED, SMALL, Rig
+from tests.actions.rig import BIG, CHAT, CODE, EMBED, SMALL, Rig, until
 
 
 def test_a_load_is_done_when_the_engine_lists_it_and_the_driver_shows_it() -> None:
@@ -88,6 +89,28 @@ def test_a_keep_alive_changes_without_a_reload() -> None:
         wish = rig.as_load(CODE, 16384, KeepAliveWish(7200.0))
         assert rig.run(rig.preview(ActionId.KEEP, Step(StepKind.KEEP_ALIVE, wish))).ending is Ending.DONE
         assert rig.session_seconds(CODE) == 7200.0
+
+
+@pytest.mark.parametrize("asked", [None, 512])
+def test_a_model_that_only_embeds_is_not_loaded_again_for_its_keep_alive_nor_by_its_next_client(
+    asked: int | None,
+) -> None:
+    short = "mxbai-embed-large:latest"  # trained for 512 tokens
+    with Rig() as rig:
+        assert rig.run(rig.load(short, None)).ending is Ending.DONE
+        # What it was trained for is told of a model that is loaded, and known from then on.
+        assert until(lambda: any(each.context_length_trained == 512 for each in rig.look().details))
+        assert rig.run(rig.unload(short)).ending is Ending.DONE
+        assert rig.run(rig.load(short, asked)).ending is Ending.DONE
+        before = rig.pids(short)
+        assert before
+        wish = rig.as_load(short, None, KeepAliveWish(7200.0))
+        assert rig.run(rig.preview(ActionId.KEEP, Step(StepKind.KEEP_ALIVE, wish))).ending is Ending.DONE
+        assert rig.session_seconds(short) == 7200.0
+        assert rig.pids(short) == before
+        with httpx.Client() as client:  # as every client asks
+            client.post(f"{rig.url}/api/embed", json={"model": short, "input": "x"}, timeout=20).raise_for_status()
+        assert rig.pids(short) == before
 
 
 def test_a_keep_alive_of_nothing_unloads() -> None:
