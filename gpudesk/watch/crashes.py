@@ -15,7 +15,7 @@ from gpudesk.watch.known_models import ModelKey
 from gpudesk.watch.names import CARDS, PROCESSES, engine_source
 
 if TYPE_CHECKING:
-    from gpudesk.domain.desk import Desk, LoadedModel
+    from gpudesk.domain.desk import Desk, LoadedModel, SourceState
     from gpudesk.watch.known_models import Models
 
 CERTAIN_AFTER = timedelta(seconds=1)
@@ -56,9 +56,17 @@ def crashes(models: Models, vanished: Vanished, after: Desk) -> tuple[tuple[Even
 
 
 def _seen(desk: Desk) -> bool:
-    """Tell whether cards and processes were read well: otherwise a process may only be out of sight."""
-    states = (desk.source(CARDS), desk.source(PROCESSES))
-    return all(state is not None and state.failure is None and state.last_value_at is not None for state in states)
+    """Tell whether cards and processes were read well: otherwise a process may only be out of sight.
+
+    Where no driver ever answered, every runner that is known was found in the process table itself.
+    """
+    cards, processes = desk.source(CARDS), desk.source(PROCESSES)
+    without_cards = cards is not None and cards.failure is not None and cards.last_value_at is None
+    return _is_read(processes) and (without_cards or _is_read(cards))
+
+
+def _is_read(state: SourceState | None) -> bool:
+    return state is not None and state.failure is None and state.last_value_at is not None
 
 
 def _alive(desk: Desk) -> set[int]:

@@ -214,6 +214,19 @@ def test_a_runner_that_ends_because_its_model_is_unloaded_did_not_crash() -> Non
     assert state(seen).cause is PinCause.UNLOADED
 
 
+def test_a_runner_that_ends_is_noticed_where_there_is_no_driver() -> None:
+    seen = Watch()
+    seen.fail("nvml", 0)
+    seen.give("pins", PinSample((PinWish(URL, NAME, context_length=4096),)), 0)
+    seen.give(f"ollama-details {URL}", DetailsSample(URL, (ModelDetails(model(NAME).digest or "", (BLOB,)),)), 0)
+    seen.give(ENGINE, engine(model(NAME, forever())), 0)
+    seen.processes(1, runner(4711, BLOB))
+    assert seen.desk.models[0].pids == (4711,)
+    seen.processes(3)
+    seen.give(ENGINE, engine(model(NAME, forever())), 5)
+    assert state(seen).cause is PinCause.CRASHED
+
+
 def test_a_runner_that_is_there_again_mends_the_pin() -> None:
     seen = crashing()
     seen.give(ENGINE, engine(model(NAME, forever())), 5)
