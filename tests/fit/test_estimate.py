@@ -9,8 +9,8 @@ import pytest
 
 from gpudesk.domain.engine import Era
 from gpudesk.fit.estimate import estimate
-from gpudesk.fit.resolved_load import reserves_all_outputs
 from gpudesk.fit.metadata import Tensor
+from gpudesk.fit.resolved_load import reserves_all_outputs
 from gpudesk.fit.values import CardBudget, EngineProfile, Estimate, LoadOptions, Wanted
 from gpudesk.units import GIBIBYTE, MEBIBYTE
 from tests.fit import rebuild, report
