@@ -118,7 +118,9 @@ def keep_one_busy(engine: Engine, dice: random.Random) -> None:
     if engine.names:
         name = dice.choice(engine.names)
         options = engine.runner(name).options
-        engine.ask(name, tokens=10_000, **({} if options.num_ctx_auto else {"num_ctx": options.num_ctx}))
+        # What was asked for may have been more than what it was trained for, and shows only in an encoder's batch.
+        asked = max(options.num_ctx, options.embedding_batch or 0)
+        engine.ask(name, tokens=10_000, **({} if options.num_ctx_auto else {"num_ctx": asked}))
         assert engine.runner(name).references == 1
 
 
