@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from gpudesk.exports.overview import EditorState, state_of
 from gpudesk.exports.values import Chosen, Export, Role, Way
 from gpudesk.planner_values import AskedModel
 from gpudesk.records import dataclass
+from gpudesk.ui.beside import Beside
 
 if TYPE_CHECKING:
     from gpudesk.domain.desk import Desk
@@ -80,53 +80,30 @@ class Worker:
             tell: called with each answer, from the worker's thread.
         """
         self._port, self._tell = port, tell
-        self._lock = threading.Condition()
-        self._waiting: Question | None = None
-        self._busy = False
-        self._stopped = False
-        self._thread: threading.Thread | None = None
+        self._beside: Beside[Question] = Beside("gpudesk editors", self._work_out)
         self._choice: EditorChoice | None = None
         self._options: tuple[object, Mapping[Role, tuple[Option, ...]]] | None = None
 
     def ask(self, question: Question) -> None:
         """Have something worked out."""
-        with self._lock:
-            self._waiting = question
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="gpudesk editors", daemon=True)
-                self._thread.start()
-            self._lock.notify()
+        self._beside.ask(question)
 
     @property
     def idle(self) -> bool:
         """Everything that was asked has been told."""
-        with self._lock:
-            return self._waiting is None and not self._busy
+        return self._beside.idle
 
     def stop(self) -> None:
         """Work out nothing more."""
-        with self._lock:
-            self._stopped = True
-            self._waiting = None
-            self._lock.notify()
+        self._beside.stop()
 
-    def _work(self) -> None:
-        while True:
-            with self._lock:
-                while self._waiting is None and not self._stopped:
-                    self._lock.wait()
-                if self._waiting is None:
-                    return
-                question, self._waiting, self._busy = self._waiting, None, True
-            try:
-                answer = self._answer(question)
-            except Exception as error:  # noqa: BLE001 - a file nobody foresaw must not take the screen down with it
-                answer = Answer(question, export_problem=f"{type(error).__name__}: {error}")
-            with self._lock:
-                self._busy = False
-                overtaken = self._waiting is not None or self._stopped
-            if not overtaken:
-                self._tell(answer)
+    def _work_out(self, question: Question) -> None:
+        try:
+            answer = self._answer(question)
+        except Exception as error:  # noqa: BLE001 - a file nobody foresaw must not take the screen down with it
+            answer = Answer(question, export_problem=f"{type(error).__name__}: {error}")
+        if not self._beside.overtaken:
+            self._tell(answer)
 
     def _answer(self, question: Question) -> Answer:
         from gpudesk.exports.registry import editors

@@ -7,13 +7,13 @@ overtaken meanwhile are never asked (issue 3 section 5).
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from gpudesk.errors import GpudeskError
+from gpudesk.ui.beside import Beside
 
 if TYPE_CHECKING:
     from gpudesk.fit.values import Plan
@@ -49,11 +49,8 @@ class Thinking:
         self._tell = tell
         self._sequence = 0
         self._last_seconds: float | None = None
-        self._lock = threading.Condition()
         self._last_quick_seconds: float | None = None
-        self._waiting: tuple[int, Question, Question | None] | None = None
-        self._thread: threading.Thread | None = None
-        self._stopped = False
+        self._beside: Beside[tuple[int, Question, Question | None]] = Beside("gpudesk plan", self._think)
 
     @property
     def sequence(self) -> int:
@@ -69,15 +66,9 @@ class Thinking:
         """
         self._sequence += 1
         if self._last_seconds is not None and self._last_seconds <= AT_ONCE_SECONDS:
-            with self._lock:
-                self._waiting = None
+            self._beside.drop()
             return self._answer(self._sequence, question)
-        with self._lock:
-            self._waiting = (self._sequence, question, quick)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="gpudesk plan", daemon=True)
-                self._thread.start()
-            self._lock.notify()
+        self._beside.ask((self._sequence, question, quick))
         if quick is not None and self._is_quick():
             return self._answer(self._sequence, quick, partial=True)
         return None
@@ -85,30 +76,19 @@ class Thinking:
     def drop(self) -> None:
         """Ask nothing: answers to what was asked before are no longer wanted."""
         self._sequence += 1
-        with self._lock:
-            self._waiting = None
+        self._beside.drop()
 
     def stop(self) -> None:
         """Answer nothing more."""
-        with self._lock:
-            self._stopped = True
-            self._waiting = None
-            self._lock.notify()
+        self._beside.stop()
 
-    def _work(self) -> None:
-        while True:
-            with self._lock:
-                while self._waiting is None and not self._stopped:
-                    self._lock.wait()
-                if self._waiting is None:
-                    return
-                sequence, question, quick = self._waiting
-                self._waiting = None
-            if quick is not None and not self._is_quick():
-                self._tell(self._answer(sequence, quick, partial=True))
-            answer = self._answer(sequence, question)
-            if not self._stopped:
-                self._tell(answer)
+    def _think(self, asked: tuple[int, Question, Question | None]) -> None:
+        sequence, question, quick = asked
+        if quick is not None and not self._is_quick():
+            self._tell(self._answer(sequence, quick, partial=True))
+        answer = self._answer(sequence, question)
+        if not self._beside.stopped:
+            self._tell(answer)
 
     def _is_quick(self) -> bool:
         """Tell whether the quick part was made at once."""
