@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -28,6 +29,8 @@ MODULES: Mapping[str, str] = {
 }
 """Each verb with its module in `gpudesk.commands`."""
 
+_NEGATIVE = re.compile(r"-\.?\d")
+
 TIMES = "5m, 2h30m, 1d, forever, until 18:00"
 
 
@@ -45,6 +48,8 @@ def add_acting_verbs(verbs: Any, checked: Checked, add_common: Callable[[argpars
             name, help=summary, description=description, allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )  # fmt: skip
+        # `-5m` is a time, as it is for argparse itself from Python 3.14 on; no option begins with a digit.
+        added._negative_number_matcher = _NEGATIVE
         return added
 
     for add in (_add_one_model, _add_several, _add_stored):

@@ -91,6 +91,7 @@ _TIMER_WORDS = {
 _TIMER_PART = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?) ?([a-z]{1,7}) ?")
 _UNTIL = re.compile(r"until (?:([0-9]{4})-([0-9]{2})-([0-9]{2})[ t])?([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
 _FOREVER = frozenset({"forever", "always", "-1", "-1s", "-1m", "-1h"})
+_BELOW_ZERO = re.compile(r"-\.?[0-9]")
 _WHEN_IDLE = frozenset({"now", "idle"})
 
 
@@ -99,8 +100,9 @@ def parse_keep_alive(text: str, now: datetime) -> KeepAliveWish:
 
     `5m`, `2h30m`, `1d12h`, `90s` (larger units first, each once), `forever` or `-1` as Ollama has it, `until 18:00` or
     `until 2026-11-22 18:00` by the local clock, `0`, `now` or `idle` for as soon as it is idle. A bare number is
-    refused: Ollama takes it for seconds, and who types 30 means minutes as often. Fractions of a second are rounded
-    up, as `KeepAliveWish.wire` would.
+    refused: Ollama takes it for seconds, and who types 30 means minutes as often. So is a time below zero but `-1`,
+    which Ollama takes for forever (api/types.go:1243 at v0.33.0-rc2) and hardly anybody means so. Fractions of a second
+    are rounded up, as `KeepAliveWish.wire` would.
 
     Args:
         text: as typed, capitals and spaces do not matter.
@@ -123,6 +125,8 @@ def parse_keep_alive(text: str, now: datetime) -> KeepAliveWish:
     elif re.fullmatch(r"[0-9]+(\.[0-9]*)?", word, re.ASCII) and float(word):
         number = clean(word, 12)
         raise UsageError(f"{shown} has no unit", f"Write {number}s, {number}m or {number}h")
+    elif _BELOW_ZERO.match(word):
+        raise UsageError(f"{shown} is a time below zero", f"Write {KEEP_ALIVE_FORMS}")
     else:
         seconds = 0.0 if word and not word.strip("0") else _timer_seconds(word)
     if seconds is None:

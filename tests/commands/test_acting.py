@@ -184,6 +184,8 @@ def test_a_dry_run_of_what_would_be_refused_is_refused(rig: CommandRig) -> None:
         (("load", "qwn3:14b"), "qwn3:14b is not installed\n  Did you mean qwen3:14b"),
         (("load", CHAT, "--keep-alive", "30"), "30 has no unit\n  Write 30s, 30m or 30h"),
         (("keep", CHAT, "soon"), "soon is no keep-alive"),
+        (("keep", CHAT, "-5m"), "-5m is a time below zero"),
+        (("load", SMALL, "--keep-alive", "-5m"), "-5m is a time below zero"),
         (("keep", SMALL, "5m"), f"{SMALL} is not loaded"),
         (("unload", "nothing:1b"), "nothing:1b is not installed"),
         (("unpin", "nothing:1b"), "nothing:1b is not installed"),
@@ -238,6 +240,9 @@ def test_options_may_stand_anywhere() -> None:
     assert parse(["unload", "a", "b", "--yes"]).names == ["a", "b"]
     assert parse(["keep", "a", "until", "18:00", "--json"]).duration == ["until", "18:00"]
     assert parse(["keep", "a", "-1"]).duration == ["-1"]
+    assert parse(["keep", "a", "-5m", "--json"]).duration == ["-5m"]
+    assert parse(["load", "a", "--keep-alive", "-1m"]).keep_alive == "-1m"
+    assert parse(["swap", "a", "b", "--keep-alive", "-.5h", "--yes"]).keep_alive == "-.5h"
     assert parse(["free", "--card", "1"]).card == 1
     assert parse(["pin", "a", "--no-restore"]).restore is False
     assert parse(["pin", "a"]).restore is None
