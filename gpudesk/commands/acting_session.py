@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gpudesk import acting
+from gpudesk.commands.means import LOOK_SECONDS, Means, opened
 from gpudesk.errors import FailureKind, SourceError
 from gpudesk.records import dataclass
 from gpudesk.watch.names import is_details
@@ -15,17 +15,12 @@ from gpudesk.workstation import NothingFoundError, found_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
 
-    from gpudesk.acting import Acting, Folders
+    from gpudesk.acting import Acting
     from gpudesk.config import Settings
-    from gpudesk.desk_planner import DeskPlanner
     from gpudesk.domain.desk import Desk
     from gpudesk.watch.poller import Poller
-    from gpudesk.workstation import Workstation
 
-LOOK_SECONDS = 5.0
-"""As long as `status` takes at most for a look."""
 DETAILS_SECONDS = 2.0
 """How long details of loaded models are waited for: they tell which names share weights."""
 HEADER_SECONDS = 10.0
@@ -34,14 +29,8 @@ _PAUSE_SECONDS = 0.004
 
 
 @dataclass(frozen=True, slots=True)
-class ActingMeans:
-    """What the commands work with; nothing is opened before it is needed."""
-
-    settings: Settings
-    workstation: Callable[[], Workstation]
-    folders: Callable[[], AbstractContextManager[Folders]]
-    """The user's own, or temporary ones for a demo."""
-    planning: Callable[[Workstation], DeskPlanner]
+class ActingMeans(Means):
+    """What the commands that change something work with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,31 +62,19 @@ def open_session(means: ActingMeans, *, needs_engine: bool = True) -> Iterator[S
     """
     from gpudesk.watch.poller import Poller
 
-    workstation = means.workstation()
-    planners: list[DeskPlanner] = []
-
-    def planning() -> DeskPlanner:
-        planners.append(means.planning(workstation))
-        return planners[-1]
-
-    try:
-        with means.folders() as folders:
-            sources = acting.watch_sources(workstation.sources, folders)
-            poller = Poller(sources, workstation.clock, limits=workstation.settings.alarms)
-            opened = acting.open_acting(poller, workstation.settings, folders, planning)
-            poller.start()
-            try:
-                desk = _first_look(poller, {source.name for source in sources})
-                if needs_engine:
-                    _check_engine(desk, workstation.settings)
-                yield Session(opened, desk, workstation.settings, workstation.banner)
-            finally:
-                poller.stop()
-                opened.close()
-    finally:
-        for planner in planners:
-            planner.close()
-        workstation.close()
+    with opened(means) as here:
+        workstation = here.workstation
+        poller = Poller(here.sources, workstation.clock, limits=workstation.settings.alarms)
+        acting_here = acting.open_acting(poller, workstation.settings, here.folders, here.planning)
+        poller.start()
+        try:
+            desk = _first_look(poller, {source.name for source in here.sources})
+            if needs_engine:
+                _check_engine(desk, workstation.settings)
+            yield Session(acting_here, desk, workstation.settings, workstation.banner)
+        finally:
+            poller.stop()
+            acting_here.close()
 
 
 def _first_look(poller: Poller, names: set[str]) -> Desk:

@@ -6,36 +6,27 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from gpudesk import acting
+from gpudesk.commands.means import LOOK_SECONDS, Means, opened
 from gpudesk.records import dataclass
 from gpudesk.watch.names import is_catalog, is_details
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
 
     from gpudesk.acting import Folders
     from gpudesk.config import Settings
     from gpudesk.domain.desk import Desk
     from gpudesk.editor_desk import EditorChoice
     from gpudesk.exports.editor import Surroundings
-    from gpudesk.watch.planning import Planning
-    from gpudesk.workstation import Workstation
 
-LOOK_SECONDS = 5.0
 QUICK_SECONDS = 0.15
 """How long a check waits for engines: what is in the files is wrong or not without them."""
 
 
 @dataclass(frozen=True, slots=True)
-class EditorMeans:
-    """What the commands work with; nothing is opened before it is needed."""
+class EditorMeans(Means):
+    """What `gpudesk editors` works with."""
 
-    settings: Settings
-    workstation: Callable[[], Workstation]
-    folders: Callable[[], AbstractContextManager[Folders]]
-    """The user's own, or temporary ones for a demo."""
-    planning: Callable[[Workstation], Planning]
     around: Callable[[Folders], Surroundings]
     """Where the editors' files are; for a demo below the temporary folders."""
 
@@ -65,31 +56,22 @@ def open_editors(means: EditorMeans, *, whole: bool) -> Iterator[EditorSession]:
     """
     from gpudesk.watch.once import sample_once
 
-    workstation = means.workstation()
-    planning: Planning | None = None
-    try:
-        with means.folders() as folders:
-            sources = acting.watch_sources(workstation.sources, folders)
-            if not whole:
-                sources = tuple(source for source in sources if _tells_models(source.name))
-            desk = sample_once(sources, workstation.clock, LOOK_SECONDS if whole else QUICK_SECONDS)
-            choice = None
-            if whole:
-                from gpudesk.editor_desk import EditorChoice
-                from gpudesk.stores.working_sets import WorkingSetStore
+    with opened(means) as here:
+        workstation, sources = here.workstation, here.sources
+        if not whole:
+            sources = tuple(source for source in sources if _tells_models(source.name))
+        desk = sample_once(sources, workstation.clock, LOOK_SECONDS if whole else QUICK_SECONDS)
+        choice = None
+        if whole:
+            from gpudesk.editor_desk import EditorChoice
+            from gpudesk.stores.working_sets import WorkingSetStore
 
-                planning = means.planning(workstation)
-                choice = EditorChoice(desk, planning, WorkingSetStore(folders.data))
-            answered = any(engine.reachable for engine in desk.engines)
-            yield EditorSession(
-                means.around(folders), folders, workstation.settings, desk if whole or answered else None, choice,
-                workstation.banner,
-            )  # fmt: skip
-    finally:
-        close = getattr(planning, "close", None)
-        if close is not None:
-            close()
-        workstation.close()
+            choice = EditorChoice(desk, here.planning(), WorkingSetStore(here.folders.data))
+        answered = any(engine.reachable for engine in desk.engines)
+        yield EditorSession(
+            means.around(here.folders), here.folders, workstation.settings, desk if whole or answered else None,
+            choice, workstation.banner,
+        )  # fmt: skip
 
 
 def _tells_models(name: str) -> bool:
