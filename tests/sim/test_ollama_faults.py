@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -13,24 +13,6 @@ from gpudesk.sim.engine_runner import RequestState
 from gpudesk.sim.scenarios import SCENARIOS
 from gpudesk.sim.workstation import SimulatedWorkstation
 from tests.sim.http_desk import CHAT, COMPLETE, EMBED, Desk, until
-
-
-@pytest.fixture
-def desks() -> Iterator[Callable[..., Desk]]:
-    made: list[Desk] = []
-
-    def make(**settings: object) -> Desk:
-        made.append(Desk(**settings))
-        return made[-1]
-
-    yield make
-    for desk in made:
-        desk.close()
-
-
-@pytest.fixture
-def desk(desks: Callable[..., Desk]) -> Desk:
-    return desks()
 
 
 def held(desk: Desk) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -20,24 +20,6 @@ from gpudesk.sim.workstation import SimulatedWorkstation
 from tests.sim.http_desk import CHAT, COMPLETE, EMBED, Desk, until
 
 CLOUD = "gpt-oss:120b-cloud"
-
-
-@pytest.fixture
-def desks() -> Iterator[Callable[..., Desk]]:
-    made: list[Desk] = []
-
-    def make(**settings: object) -> Desk:
-        made.append(Desk(**settings))
-        return made[-1]
-
-    yield make
-    for desk in made:
-        desk.close()
-
-
-@pytest.fixture
-def desk(desks: Callable[..., Desk]) -> Desk:
-    return desks()
 
 
 # -- small things ------------------------------------------------------------------------------------------------------
