@@ -8,7 +8,8 @@ from gpudesk.actions import observe
 from gpudesk.actions.attempt import StepFailedError
 from gpudesk.actions.load_step import load
 from gpudesk.actions.lookup import loaded_as, with_tag
-from gpudesk.actions.wishes import as_sent, kept
+from gpudesk.actions.sending import to_send
+from gpudesk.actions.wishes import kept
 from gpudesk.domain.keep_alive import FOREVER, KeepAliveState
 from gpudesk.domain.pin import PinWish
 from gpudesk.errors import StoreError
@@ -50,7 +51,7 @@ def set_timer(attempt: Attempt, wish: Load, there: LoadedModel) -> None:
     text = f"keeping {wish.name} {_for_how_long(wish)}"
     engine = attempt.engine(wish.engine_url)
     attempt.tell(text)
-    sent = as_sent(attempt.desk, wish)
+    sent = to_send(attempt, wish, text)
     attempt.order(
         wish.engine_url, lambda ends: engine.keep_alive(sent, ends), lambda: attempt.tell(text), ANSWER_SECONDS
     )

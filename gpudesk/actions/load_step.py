@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from gpudesk.actions import observe, recover
 from gpudesk.actions.attempt import StepFailedError
 from gpudesk.actions.lookup import loaded_as
+from gpudesk.actions.sending import to_send
 from gpudesk.actions.values import ActionId
-from gpudesk.actions.wishes import as_sent
 from gpudesk.actions.wording import enumerated
 from gpudesk.units import gibibytes, percent
 
@@ -91,8 +91,9 @@ def _bring_back(attempt: Attempt, undertaking: Undertaking, wish: Load, pushed_o
 
 def bring(attempt: Attempt, wish: Load, expected_seconds: float | None) -> None:
     """Let an engine load a model, telling how much of it has come to the cards."""
-    engine = attempt.engine(wish.engine_url)
-    start, sent = _used(attempt.desk), as_sent(attempt.desk, wish)
+    engine, text = attempt.engine(wish.engine_url), f"loading {wish.name}"
+    attempt.tell(text)
+    start, sent = _used(attempt.desk), to_send(attempt, wish, text)
 
     def give(ends: Cancellation) -> None:
         engine.load(sent, ends)
@@ -102,7 +103,7 @@ def bring(attempt: Attempt, wish: Load, expected_seconds: float | None) -> None:
         come = None
         if start is not None and now is not None and total is not None:
             come = min(max(0, now - start), total)
-        attempt.tell(f"loading {wish.name}", come, total if come is not None else None)
+        attempt.tell(text, come, total if come is not None else None)
 
     tell()
     limit = max(LOAD_SECONDS, LOAD_RATIO * (expected_seconds or 0.0))

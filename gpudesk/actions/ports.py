@@ -75,6 +75,10 @@ class EngineControl(Protocol):
         """Set `load.keep_alive` of a loaded model without loading it again."""
         ...
 
+    def trained_context(self, load: Load, cancel: Cancellation) -> int | None:
+        """Return the context a model was trained for, None where the engine does not tell; asked once per digest."""
+        ...
+
     def pull(self, name: str, progress: Callable[[PullProgress], None], cancel: Cancellation) -> None:
         """Download a model; goes on where an earlier try ended."""
         ...

@@ -89,6 +89,8 @@ def _as_the_engine_takes_it(desk: Desk, wish: Load, there: LoadedModel | None, f
     what the model was trained for.
     """
     other_name = there is not None and there.name.casefold() != wish.name.casefold()
+    if there is not None and wish.context_length is not None and there.context_length == wish.context_length:
+        return wish
     limited = wish.context_length is not None and trained_context(desk, wish) is None
     if not limited and not (other_name and wish.context_length is None):
         return wish

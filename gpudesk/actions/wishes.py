@@ -18,7 +18,7 @@ from gpudesk.actions.lookup import (
 )
 from gpudesk.actions.values import Load, Refusal
 from gpudesk.domain.desk import Desk, LoadedModel
-from gpudesk.domain.engine import Era, era_of
+from gpudesk.domain.engine import Era, era_of, limits_context
 from gpudesk.domain.keep_alive import FOREVER, KeepAlive, KeepAliveState, KeepAliveWish
 from gpudesk.domain.model import InstalledModel
 from gpudesk.records import dataclass, replace
@@ -136,7 +136,7 @@ def _fresh(desk: Desk, wish: Load, installed: InstalledModel | None) -> tuple[st
 
 def _beside(desk: Desk, wish: Load, there: LoadedModel, *, pinned_now: bool, restore_pin: bool | None) -> Need:
     """Compare a wish with the runner that is there."""
-    asked, loaded = effective_context(desk, wish), there.context_length
+    asked, loaded = effective_context(desk, wish, there), there.context_length
     notes, loses = list(_clamped(desk, wish)), []
     if there.name.casefold() != wish.name.casefold():
         notes.append(f"{wish.name} has the same weights as {there.name}, which is loaded: one runner serves both")
@@ -194,12 +194,29 @@ def _pin_missing(
     return other_context or other_digest or (restore_pin is not None and pin.restore != restore_pin)
 
 
-def effective_context(desk: Desk, wish: Load) -> int | None:
-    """Return the context a model ends up with: Ollama cuts a wish to what it was trained for."""
-    trained = trained_context(desk, wish)
-    if wish.context_length is None or trained is None:
-        return wish.context_length
-    return min(wish.context_length, trained)
+def effective_context(desk: Desk, wish: Load, there: LoadedModel | None = None) -> int | None:
+    """Return the context a model ends up with: Ollama cuts a wish to what it was trained for, from 0.9.3 on.
+
+    An engine that does not tell its version is taken for one that does, as all are that people install today, unless
+    what is loaded shows otherwise: to load a model again for nothing is the worse mistake.
+
+    Args:
+        desk: what is known.
+        wish: the model and its context.
+        there: how it is loaded now.
+    """
+    asked, trained = wish.context_length, trained_context(desk, wish)
+    if asked is None or trained is None or asked <= trained:
+        return asked
+    limits = _limits_context(desk, wish)
+    if limits is None and there is not None and there.context_length == asked:
+        return asked
+    return asked if limits is False else trained
+
+
+def _limits_context(desk: Desk, wish: Load) -> bool | None:
+    engine = engine_at(desk, wish.engine_url)
+    return None if engine is None else limits_context(engine.version)
 
 
 def trained_context(desk: Desk, wish: Load) -> int | None:
@@ -208,28 +225,56 @@ def trained_context(desk: Desk, wish: Load) -> int | None:
     return details.context_length_trained if details is not None else None
 
 
-def as_sent(desk: Desk, wish: Load) -> Load:
+def needs_training(desk: Desk, wish: Load) -> bool:
+    """Tell whether what is sent for a model depends on what it was trained for, and nobody has told that yet."""
+    if not _sends_batch(desk, wish):
+        return False
+    assert wish.context_length is not None
+    return wish.context_length < EMBEDDING_BATCH and trained_context(desk, _as_known(desk, wish)) is None
+
+
+def as_sent(desk: Desk, wish: Load, trained: int | None = None) -> Load:
     """Return a wish as the engine is asked for it: without a context where only that leaves the runner alone.
 
     From 0.30 on a model that only embeds gets a batch of the context that was asked for, 2048 at most, before that is
     cut to what the model was trained for (ollama server/routes.go:151 and sched.go:1398 at v0.33.0-rc2). Who asks for
-    the 512 a model has gets another batch than all who ask for nothing, and with it another runner.
+    the 512 a model has gets another batch than all who ask for nothing, and with it another runner; its command line
+    does not show which.
+
+    Args:
+        desk: what is known.
+        wish: the model, and how it shall be loaded or is loaded now.
+        trained: the context it was trained for, where only its engine told that.
     """
-    engine = engine_at(desk, wish.engine_url)
-    known = loaded_as(desk, wish) or installed_as(desk, wish)
-    if engine is None or era_of(engine.version) is not Era.LLAMA_SERVER or wish.context_length is None:
+    if not _sends_batch(desk, wish):
         return wish
-    if not (wish.embedding or (known is not None and is_embedding(desk, known))):
-        return wish
-    trained = trained_context(desk, replace(wish, digest=known.digest if known is not None else wish.digest))
+    assert wish.context_length is not None
+    trained = trained_context(desk, _as_known(desk, wish)) or trained
     whole = trained is not None and trained <= wish.context_length and trained < EMBEDDING_BATCH
     return replace(wish, context_length=None) if whole else wish
+
+
+def _sends_batch(desk: Desk, wish: Load) -> bool:
+    """Tell whether a context sent for this model sets its batch as well."""
+    engine = engine_at(desk, wish.engine_url)
+    if engine is None or era_of(engine.version) is not Era.LLAMA_SERVER or wish.context_length is None:
+        return False
+    known = loaded_as(desk, wish) or installed_as(desk, wish)
+    return wish.embedding or (known is not None and is_embedding(desk, known))
+
+
+def _as_known(desk: Desk, wish: Load) -> Load:
+    """Return a wish with the digest the engine has for it."""
+    known = loaded_as(desk, wish) or installed_as(desk, wish)
+    return wish if known is None else replace(wish, digest=known.digest)
 
 
 def _clamped(desk: Desk, wish: Load) -> tuple[str, ...]:
     trained = trained_context(desk, wish)
     if wish.context_length is None or trained is None or wish.context_length <= trained:
         return ()
+    if _limits_context(desk, wish) is False:
+        return (f"{wish.name} was trained for {trained} tokens: this Ollama lets it have more, but it may not cope",)
     return (f"{wish.name} was trained for {trained} tokens: that is the context it gets",)
 
 

@@ -30,8 +30,26 @@ def era_of(version: str | None) -> Era | None:
     """Tell the era of an Ollama version string such as `0.12.6` or `0.33.0-rc2`; None when it cannot be told.
 
     Boundaries: v0.12.11 deleted llm/memory.go (ollama f560bd077), v0.30.0 introduced llama-server (9db4bdbad).
-    `0.0.0` is a build from source and tells nothing.
     """
+    key = _numbers(version)
+    if key is None:
+        return None
+    if key >= (0, 30, 0):
+        return Era.LLAMA_SERVER
+    return Era.LAYOUT if key >= (0, 12, 11) else Era.ESTIMATE
+
+
+def limits_context(version: str | None) -> bool | None:
+    """Tell whether this Ollama version cuts a context to what the model was trained for: from 0.9.3 on.
+
+    Source: ollama server/sched.go (`effectiveContext` at v0.33.0-rc2); None when the version tells nothing.
+    """
+    key = _numbers(version)
+    return None if key is None else key >= (0, 9, 3)
+
+
+def _numbers(version: str | None) -> tuple[int, ...] | None:
+    """Return a version as three numbers; None when it is none, or `0.0.0`: a build from source tells nothing."""
     if not version:
         return None
     numbers: list[int] = []
@@ -41,10 +59,7 @@ def era_of(version: str | None) -> Era | None:
         numbers.append(int(part))
     if len(numbers) < 2 or not any(numbers):
         return None
-    key = tuple(numbers + [0] * (3 - len(numbers)))
-    if key >= (0, 30, 0):
-        return Era.LLAMA_SERVER
-    return Era.LAYOUT if key >= (0, 12, 11) else Era.ESTIMATE
+    return tuple(numbers + [0] * (3 - len(numbers)))
 
 
 @dataclass(frozen=True, slots=True)

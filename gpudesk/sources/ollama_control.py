@@ -14,6 +14,7 @@ from gpudesk.sources.ollama_channel import OllamaChannel, StatusError, decoded
 from gpudesk.sources.ollama_create import derive
 from gpudesk.sources.ollama_pull import pull
 from gpudesk.sources.ollama_refusals import in_words
+from gpudesk.sources.ollama_show import SHOW_BYTES, details_of, parse_show
 from gpudesk.sources.ollama_values import encoded
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class OllamaControl:
         self._clock = clock
         self._load_seconds = load_seconds
         self._order_seconds = order_seconds
+        self._trained: dict[str, int | None] = {}
+        """Contexts by digest."""
 
     @property
     def url(self) -> str:
@@ -81,6 +84,21 @@ class OllamaControl:
             self.unload(load, cancel)
         else:
             self._hold(load, cancel, "keep")
+
+    def trained_context(self, load: Load, cancel: Cancellation) -> int | None:
+        """Return the context a model was trained for, as its header tells it (`/api/show`); asked once per digest."""
+        key = load.digest or load.name
+        if key not in self._trained:
+            body = encoded({"model": load.name})
+            try:
+                answer = self._channel.order(
+                    b"POST", "/api/show", body, cancel, timeout_seconds=self._order_seconds, max_body_bytes=SHOW_BYTES
+                )
+            except StatusError as error:
+                raise in_words(error, self.url, load.name, "load") from None
+            told = details_of(key, parse_show(answer.body, f"{self.url}/api/show"))
+            self._trained[key] = told.context_length_trained
+        return self._trained[key]
 
     def pull(
         self, name: str, progress: Callable[[PullProgress], None], cancel: Cancellation, *, insecure: bool = False

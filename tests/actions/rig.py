@@ -27,10 +27,13 @@ from gpudesk.actions.values import (
     StepKind,
 )
 from gpudesk.cancellation import Cancellation
+from gpudesk.clock import Clock
 from gpudesk.config import EngineAddress
 from gpudesk.domain.desk import Desk
+from gpudesk.domain.engine import DetailsSample
 from gpudesk.domain.keep_alive import FOREVER, KeepAliveWish
 from gpudesk.domain.pin import PinSample, PinWish
+from gpudesk.records import replace
 from gpudesk.sim.clock import RunningClock
 from gpudesk.sim.engine_settings import EngineSettings
 from gpudesk.sim.scenarios import Scenario
@@ -83,6 +86,18 @@ class PinsInMemory:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+class Details(OllamaDetailsSource):
+    """What `/api/show` tells, but of the digests in `withheld`."""
+
+    def __init__(self, client: OllamaClient, clock: Clock) -> None:
+        super().__init__(client, clock)
+        self.withheld: set[str] = set()
+
+    def read(self, desk: Desk) -> DetailsSample:
+        sample = super().read(desk)
+        return replace(sample, details=tuple(each for each in sample.details if each.digest not in self.withheld))
 
 
 class MemoryJournal:
@@ -157,6 +172,7 @@ class Rig:
         # One client each: a source that still reads when another one closes would leave its connection behind.
         client, other = OllamaClient(address), OllamaClient(address)
         self.control = OllamaControl(address)
+        self.details = Details(OllamaClient(address), sim.clock)
         driver = NvmlSource(
             sim.clock, sysfs_root=nowhere, proc_root=nowhere,
             process_exists=lambda pid: sim.process_table.stamp(pid) is not None,
@@ -167,7 +183,7 @@ class Rig:
                 driver,
                 OllamaSource(client, sim.clock),
                 OllamaCatalogSource(other, sim.clock),
-                OllamaDetailsSource(OllamaClient(address), sim.clock),
+                self.details,
                 processes,
                 PinsInMemory(self.pins),
             ),

@@ -202,6 +202,32 @@ def test_a_context_beyond_the_training_is_what_it_was_trained_for() -> None:
     assert preview.notes == (f"{CHAT} was trained for 8192 tokens: that is the context it gets",)
 
 
+@pytest.mark.parametrize("version", ["0.5.4", "0.9.2"])
+def test_an_engine_before_0_9_3_gives_more_than_a_model_was_trained_for(version: str) -> None:
+    details = (ModelDetails(digest_of(EMBED), context_length_trained=512),)
+    engines = (Engine(LOCAL, reachable=True, version=version),)
+    before = desk(loaded(EMBED, context_length=2048), details=details, engines=engines)
+    as_is = previews.load(before, wish(EMBED, 2048), Arithmetic())
+    assert as_is.steps == ()
+    assert as_is.notes == (f"{EMBED} was trained for 512 tokens: this Ollama lets it have more, but it may not cope",)
+    (step,) = previews.load(before, wish(EMBED, 512), Arithmetic()).steps
+    assert (step.kind, step.load.context_length) == (StepKind.LOAD, 512)
+    assert previews.apply(before, previews.present_set(before, "now"), Arithmetic()).steps == ()
+
+
+@pytest.mark.parametrize(("version", "loads"), [("0.9.3", True), ("0.33.0-rc2", True), (None, False), ("0.0.0", False)])
+def test_what_is_loaded_with_more_than_the_training_stays_where_the_version_is_not_known(
+    version: str | None, loads: bool
+) -> None:
+    details = (ModelDetails(digest_of(EMBED), context_length_trained=512),)
+    engines = (Engine(LOCAL, reachable=True, version=version),)
+    before = desk(loaded(EMBED, context_length=2048), details=details, engines=engines)
+    assert bool(previews.load(before, wish(EMBED, 2048), Arithmetic()).steps) is loads
+    # Nothing shows that this one would get more than others do.
+    cut = desk(loaded(EMBED, context_length=512), details=details, engines=engines)
+    assert previews.load(cut, wish(EMBED, 2048), Arithmetic()).steps == ()
+
+
 def test_an_unknown_context_is_told() -> None:
     preview = previews.load(desk(loaded(CHAT, context_length=None)), wish(CHAT, 8192), Arithmetic())
     assert kinds(preview) == [("load", CHAT)]

@@ -113,6 +113,29 @@ def test_a_model_that_only_embeds_is_not_loaded_again_for_its_keep_alive_nor_by_
         assert rig.pids(short) == before
 
 
+def test_what_a_model_was_trained_for_is_asked_before_its_context_is_sent() -> None:
+    short = "mxbai-embed-large:latest"  # trained for 512 tokens
+    with Rig() as rig:
+        rig.details.withheld.update(each.digest or "" for each in rig.look(installed=True).installed)
+        assert until(lambda: not rig.look().details)
+        assert rig.run(rig.load(short, 512)).ending is Ending.DONE
+        before = rig.pids(short)
+        with httpx.Client() as client:  # as every client asks
+            client.post(f"{rig.url}/api/embed", json={"model": short, "input": "x"}, timeout=20).raise_for_status()
+        assert rig.pids(short) == before
+        wish = rig.as_load(short, None, KeepAliveWish(7200.0))
+        assert rig.run(rig.preview(ActionId.KEEP, Step(StepKind.KEEP_ALIVE, wish))).ending is Ending.DONE
+        assert rig.pids(short) == before
+
+
+def test_an_engine_that_does_not_tell_the_training_is_asked_as_wished() -> None:
+    with Rig() as rig:
+        rig.sim.server.fault("show", "garbage", times=100)
+        done = rig.run(rig.load("mxbai-embed-large:latest", 512))
+        assert done.ending is Ending.DONE
+        assert rig.loaded() == {"mxbai-embed-large:latest": 512}
+
+
 def test_a_keep_alive_of_nothing_unloads() -> None:
     with Rig((CODE, 16384, 300)) as rig:
         wish = rig.as_load(CODE, 16384, KeepAliveWish(0.0))

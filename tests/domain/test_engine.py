@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gpudesk.domain.engine import Era, era_of
+from gpudesk.domain.engine import Era, era_of, limits_context
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,12 @@ from gpudesk.domain.engine import Era, era_of
 )
 def test_era_of_a_version(version: str | None, era: Era | None) -> None:
     assert era_of(version) is era
+
+
+@pytest.mark.parametrize(
+    ("version", "limits"),
+    [("0.5.4", False), ("0.9.2", False), ("v0.9.3-rc1", True), ("0.10", True), ("0.33.0", True), ("0.0.0", None),
+     ("built", None), ("", None), (None, None)],
+)  # fmt: skip
+def test_contexts_are_limited_to_the_training_since_0_9_3(version: str | None, limits: bool | None) -> None:
+    assert limits_context(version) is limits

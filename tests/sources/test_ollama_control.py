@@ -585,3 +585,26 @@ def test_a_model_that_could_not_be_made_is_a_failure(
         error = failure_of(lambda: control.derive("qwen3-desk:14b", NAME, 8192, Cancellation()), server.url)
     assert error.kind is kind
     assert words in error.message
+
+
+def test_what_a_model_was_trained_for_is_asked_once_per_digest() -> None:
+    shown = json_body({"model_info": {"general.architecture": "bert", "bert.context_length": 512}})
+    with controlling(shown) as (control, server):
+        assert [control.trained_context(wanted(digest="a" * 64), Cancellation()) for _ in range(3)] == [512] * 3
+        assert [(each.path, json.loads(each.body)) for each in server.requests] == [("/api/show", {"model": NAME})]
+        assert control.trained_context(wanted(digest="b" * 64), Cancellation()) == 512
+        assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("behavior", [garbage(), status(404, "model not found"), html()])
+def test_a_training_that_is_not_told_is_asked_again(behavior: Behavior) -> None:
+    with controlling(behavior) as (control, server):
+        for _ in range(2):
+            with pytest.raises(SourceError):
+                control.trained_context(wanted(digest="a" * 64), Cancellation())
+        assert len(server.requests) == 2
+
+
+def test_a_header_without_a_context_is_no_failure() -> None:
+    with controlling(json_body({"model_info": {}})) as (control, _server):
+        assert control.trained_context(wanted(), Cancellation()) is None
