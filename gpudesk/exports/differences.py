@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from gpudesk.paths import shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from gpudesk.exports.values import Export, FileChange
 
 CONTEXT_LINES = 3
+_OPEN_END = "\n\\ No newline at end of file"
 HIDDEN = "(hidden)"
 _LINES_COMPARED = 4000
 """Where more than this differs, the old lines are shown as gone and the new ones as come."""
@@ -62,31 +63,37 @@ def change_text(change: FileChange) -> str:
 def between(path: Path | str, before: bytes | None, after: bytes | None) -> str:
     """Return how two contents of a file differ; None is a file that does not exist."""
     name = shortened(path)
-    old, new = _lines(before), _lines(after)
-    body = _unified(old, new)
+    body = _unified(_lines(before), _lines(after))
     if before != after and not body:
-        body = ["@@ what differs is hidden, or cannot be seen @@"] if old or new else []
+        body = ["@@ what differs is hidden, or cannot be seen @@"] if before or after else []
     head = [f"--- {'/dev/null' if before is None else name}", f"+++ {'/dev/null' if after is None else name}"]
     return "\n".join([*head, *body, ""])
 
 
 def masked(text: str) -> str:
     """Return a text without its secrets: values of keys that name one, and what looks like one anywhere."""
+    return "\n".join(_masked_lines(text.split("\n")))
+
+
+def _masked_lines(given: Iterable[str]) -> list[str]:
     lines: list[str] = []
     margin: int | None = None
-    for line in text.split("\n"):
-        bare = line.strip()
-        if margin is not None and (not bare or len(line) - len(line.lstrip()) > margin):
-            lines.append(f"{' ' * (margin + 2)}{HIDDEN}" if bare else line)
+    for line in given:
+        if margin is not None and (line.isspace() or not line or _indent(line) > margin):
+            lines.append(line if line.isspace() or not line else f"{' ' * (margin + 2)}{HIDDEN}")
             continue
+        margin = None
         if _HINT.search(line) is None:
-            margin = None
             lines.append(line)
             continue
         found = _SECRET_BLOCK.match(line.rstrip("\r"))
         margin = len(found["margin"]) if found else None
         lines.append(line if found else _SECRET_SHAPE.sub(HIDDEN, _SECRET_KEY.sub(_without_value, line)))
-    return "\n".join(lines)
+    return lines
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def _without_value(found: re.Match[str]) -> str:
@@ -103,17 +110,43 @@ def _without_value(found: re.Match[str]) -> str:
 
 
 def _lines(data: bytes | None) -> list[str]:
-    """Return the lines as they are shown; the last one says when it does not end."""
+    """Return the lines as they are; the last one says when it does not end."""
     if not data:
         return []
-    text = masked(data.decode("utf-8-sig", errors="replace"))
+    text = data.decode("utf-8-sig", errors="replace")
     if text.count("\r\n") * 2 > text.count("\n"):
         text = text.replace("\r\n", "\n")
     ended = text.endswith("\n")
-    lines = [_visible(line) for line in (text[:-1] if ended else text).split("\n")]
+    lines = (text[:-1] if ended else text).split("\n")
     if not ended:
-        lines[-1] += "\n\\ No newline at end of file"
+        lines[-1] += _OPEN_END
     return lines
+
+
+def _shown(lines: Sequence[str], start: int, end: int) -> list[str]:
+    """Return some of the lines as they may be shown: no secrets, nothing that moves a cursor."""
+    begin = _secret_block_around(lines, start)
+    part = [line.removesuffix(_OPEN_END) for line in lines[begin:end]]
+    shown = [_visible(line) for line in _masked_lines(part)]
+    if shown and lines[end - 1].endswith(_OPEN_END):
+        shown[-1] += _OPEN_END
+    return shown[start - begin :]
+
+
+def _secret_block_around(lines: Sequence[str], place: int) -> int:
+    """Return where the outermost secret text of several lines begins that reaches to a line; else the line itself."""
+    found = place
+    least = next((_indent(line) for line in lines[place:] if line.strip()), 0)
+    for number in range(place - 1, -1, -1):
+        line = lines[number]
+        if not least:
+            break
+        if not line.strip() or _indent(line) >= least:
+            continue
+        least = _indent(line)
+        if _SECRET_BLOCK.match(line):
+            found = number
+    return found
 
 
 def _visible(line: str) -> str:
@@ -126,23 +159,29 @@ def _visible(line: str) -> str:
 
 
 def _unified(old: Sequence[str], new: Sequence[str]) -> list[str]:
-    """Return the lines of a unified diff without its head; what is the same at both ends is not compared."""
-    shortest = min(len(old), len(new))
-    start = 0
-    while start < shortest and old[start] == new[start]:
-        start += 1
-    end = 0
-    while end < shortest - start and old[-1 - end] == new[-1 - end]:
-        end += 1
-    first = max(0, start - CONTEXT_LINES)
-    keep = max(0, end - CONTEXT_LINES)
-    left, right = old[first : len(old) - keep], new[first : len(new) - keep]
-    if len(left) == len(right) == 0 or left == right:
+    """Return the lines of a unified diff without its head.
+
+    What is the same at both ends is neither compared nor looked through for secrets, which takes longer than the rest.
+    """
+    start, end = _same_at_the_ends(old, new)
+    left, right = _shown(old, start, len(old) - end), _shown(new, start, len(new) - end)
+    further, end = _same_at_the_ends(left, right)
+    left, right = left[further : len(left) - end], right[further : len(right) - end]
+    if left == right:
         return []
     if max(len(left), len(right)) > _LINES_COMPARED:
         return [f"@@ {len(left)} lines become {len(right)} @@", *(f"-{x}" for x in left), *(f"+{x}" for x in right)]
     lines = list(unified_diff(left, right, lineterm="", n=CONTEXT_LINES))[2:]
-    return [_moved(line, first) if line.startswith("@@ ") else line for line in lines]
+    return [_moved(line, start + further) if line.startswith("@@ ") else line for line in lines]
+
+
+def _same_at_the_ends(old: Sequence[str], new: Sequence[str]) -> tuple[int, int]:
+    """Return how many lines at the start and at the end are the same, less those shown around a change."""
+    shortest = min(len(old), len(new))
+    start = next((number for number in range(shortest) if old[number] != new[number]), shortest)
+    rest = shortest - start
+    end = next((number for number in range(rest) if old[-1 - number] != new[-1 - number]), rest)
+    return max(0, start - CONTEXT_LINES), max(0, end - CONTEXT_LINES)
 
 
 def _moved(head: str, offset: int) -> str:

@@ -40,6 +40,7 @@ _FLOW_PLAIN = re.compile(
 _SPACES = re.compile("[ ]*")
 _MARKERS = ("---", "...", "%")
 """What ends or begins a document at the begin of a line."""
+_OLD = "%YAML 1.1\n---\n"
 _DEPTH = 60
 _TRIES = 100
 """Entries that ruamel reads one by one; where so much is odd it had better read the whole."""
@@ -183,10 +184,10 @@ class _Quick:
         """Read one entry with ruamel: up to the next line that begins one in this column, or stands before it.
 
         What is an entry by itself is the same entry within a block: nothing in one reaches over the begin of the next.
-        Only anchors and `%YAML 1.1` do.
+        Only anchors do, and the version in the first line, which is put before it.
         """
         self.tries += 1
-        if self.old or self.tries > _TRIES:
+        if self.tries > _TRIES:
             _unsure()
         end = line + 1
         while end < len(self.lines):
@@ -198,9 +199,10 @@ class _Quick:
             if not _BLANK.match(text) and (indent < column or (indent == column and begin.match(self.text, here))):
                 break
             end += 1
+        head = (_OLD if self.old else "") + " " * column
         stop = self.starts[end] if end < len(self.lines) else len(self.text)
         try:
-            node = read_part(" " * column + self.text[place:stop], self.anchors)
+            node = read_part(head + self.text[place:stop], self.anchors)
         except YamlError as error:
             raise UnsureError from error
         wanted = "mapping" if begin is _KEY else "sequence"
@@ -214,8 +216,8 @@ class _Quick:
         ):
             _unsure()
         for inner in walk(node):
-            inner.start += place - column
-            inner.end += place - column
+            inner.start += place - len(head)
+            inner.end += place - len(head)
         self.depth, self.line = depth, end - 1
         self.forward()
         return node

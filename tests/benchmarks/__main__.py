@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks import acting, environment, fit, guard, measures, previews
+from tests.benchmarks import acting, editors, environment, fit, guard, measures, previews
 from tests.benchmarks.measures import Subject
 from tests.benchmarks.workload import Workload
 
@@ -143,6 +143,17 @@ def acting_costs(programs: Programs, runs: int, window: float) -> list[Row]:
     ]
 
 
+def editor_costs(programs: Programs, runs: int) -> list[Row]:
+    """The preview of a change to an editor's file, and a check from the shell."""
+    rows = [against(f"preview: {what}", taken, 0.1, seconds) for what, taken in editors.previews(runs).items()]
+    answered, alone = editors.check_seconds(programs.gpudesk, runs)
+    return [
+        *rows,
+        against("editors check, eight editors", answered, 0.4, seconds),
+        against("the same, no engine", alone, 0.4, seconds),
+    ]
+
+
 def print_table(rows: Sequence[Row]) -> None:
     """Print the rows as a Markdown table."""
     print("| what | gpudesk | peers | ratio | bar | |\n|---|---|---|---|---|---|")
@@ -156,7 +167,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
     parser.add_argument("--runs", type=int, default=7, help="rounds per timing (default 7)")
     parser.add_argument("--window", type=float, default=30.0, help="seconds per processor-share window (default 30)")
-    parser.add_argument("--only", choices=["small", "large", "version", "fit", "acting"], help="one part of it")
+    parser.add_argument(
+        "--only", choices=["small", "large", "version", "fit", "acting", "editors"], help="one part of it"
+    )
     parser.add_argument("--json", action="store_true", help="print rows as JSON")
     options = parser.parse_args()
     peers, own = environment.peers(), environment.gpudesk()
@@ -173,6 +186,8 @@ def main() -> int:
         rows += fit_costs(programs, options.runs)
     if options.only in (None, "acting"):
         rows += acting_costs(programs, options.runs, options.window)
+    if options.only in (None, "editors"):
+        rows += editor_costs(programs, options.runs)
     if options.json:
         print(json.dumps([vars(line) for line in rows]))
     else:

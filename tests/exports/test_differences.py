@@ -109,6 +109,37 @@ def test_a_change_of_a_secret_alone_is_told_and_not_shown() -> None:
     assert text == "--- x\n+++ x\n@@ what differs is hidden, or cannot be seen @@\n"
 
 
+PIECES = (
+    "", "  ", "a: 1", "  b: 2", "apiKey: |", "  token: >-", "    one secret", "  another", "      third", "- secret: |",
+    f"apiKey: {SECRET}", "\tx: 1",
+)  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=24), st.lists(st.sampled_from(PIECES), max_size=24), st.data())
+def test_what_is_hidden_in_the_whole_file_is_hidden_in_a_part_of_it(
+    head: list[str], tail: list[str], data: st.DataObject
+) -> None:
+    old = [*head, data.draw(st.sampled_from(PIECES)), *tail]
+    new = [*head, *data.draw(st.lists(st.sampled_from(PIECES), max_size=3)), *tail]
+    before, after = ("\n".join(lines) + "\n" for lines in (old, new))
+    for line in between("x", before.encode(), after.encode()).splitlines()[2:]:
+        if not line.startswith("@@"):
+            shown = line[1:].replace("\\u0009", "\t")
+            assert shown in masked(after if line.startswith("+") else before).split("\n"), line
+
+
+def test_a_secret_of_many_lines_is_hidden_where_only_its_end_is_shown() -> None:
+    secret = "".join(f"      secret {number}\n" for number in range(50))
+    before = f"models:\n  - name: a\n    apiKey: |\n{secret}rules: []\n".encode()
+    text = between("x", before, before.replace(b"[]", b"[]\nname: b"))
+    assert text.splitlines()[2:] == ["@@ -52,3 +52,4 @@", *["       (hidden)"] * 2, " rules: []", "+name: b"]
+
+
+def test_a_windows_file_with_a_secret_of_many_lines_is_shown_as_one() -> None:
+    text = between("x", b"apiKey: |\r\n  a\r\n  b\r\nx: 1\r\n", b"apiKey: |\r\n  a\r\n  b\r\nx: 2\r\n")
+    assert "\\u000d" not in text
+
+
 def test_large_files_are_compared_only_where_they_differ() -> None:
     lines = [f"line {number}\n" for number in range(300_000)]
     before = "".join(lines).encode()

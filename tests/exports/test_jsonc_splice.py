@@ -300,6 +300,9 @@ def test_what_the_user_appends_stays() -> None:
         ('{"a": /* x }', "line 1, column 7: a comment that does not end"),
         ("{} {}", "line 1, column 4: something follows the value"),
         ('{"a": 01}', "line 1, column 7: expected a value"),
+        ('{"a": ' + "9" * 5000 + "}", "line 1, column 7: expected a value"),
+        ("[1, 2 3]", "line 1, column 7: expected a comma or ]"),
+        ("[1, 2", "line 1, column 6: the file ends too early"),
         ("[" * 5000, "line 1, column 202: it is nested too deeply"),
     ],
 )
@@ -326,6 +329,17 @@ def test_what_would_alter_something_else_is_refused(monkeypatch: pytest.MonkeyPa
     )
     with pytest.raises(ExportError, match="the change would alter something else, so nothing is changed"):
         put('{"a": 1}')
+
+
+@pytest.mark.parametrize("gap", [", ", ",", " ,\n", ",/**/ ", ", // x\n", "\t,\r\n\t"])
+@pytest.mark.parametrize("items", [("1", "2.5", "-3e2"), ('"a"', '"\\u00e9"', "true"), ("1", "[2, 3]", "null", "{}")])
+def test_values_of_a_list_are_where_they_stand(items: tuple[str, ...], gap: str) -> None:
+    text = f"[{gap.join(items)}{gap}]"
+    root = read(text, FILE).root
+    assert root is not None
+    assert [text[child.node.start : child.node.end] for child in root.children] == list(items)
+    assert [text[child.comma or 0] for child in root.children] == [","] * len(items)
+    assert root.data == [json.loads(item) for item in items]
 
 
 def test_the_place_of_a_value_is_found() -> None:

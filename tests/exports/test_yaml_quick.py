@@ -155,6 +155,7 @@ def test_has_ruamel_read_one_odd_entry(odd: str) -> None:
     for text in (odd, before + odd, before + odd + ("" if odd.endswith("\n") else "\n") + "z: *k\n"):
         if "*k" not in odd or "&k" in text:
             assert same_as_ruamel(text)
+            assert same_as_ruamel("%YAML 1.1\n---\n" + text)
 
 
 @pytest.mark.parametrize(
