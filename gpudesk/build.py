@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gpudesk import start
 from gpudesk.clock import SYSTEM_CLOCK, Clock
 from gpudesk.domain.problem import Problem
-from gpudesk.workstation import Found, NothingFoundError, Workstation, found_in, is_settled
+from gpudesk.workstation import Found, LateSources, NothingFoundError, Workstation, found_in, is_settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from gpudesk.sources.base import Source
     from gpudesk.sources.model_metadata import ModelMetadataSource
     from gpudesk.ui.editors.port import EditorPort
+    from gpudesk.watch.feed import DeskFeed
+    from gpudesk.watch.history import History
     from gpudesk.watch.poller import Poller
+    from gpudesk.watch.watched import Watched
 
 DEFAULT_SCENARIO = "coding"
 DEMO_BANNER = "DEMO: simulated numbers"
@@ -63,7 +66,7 @@ def open_workstation(
             banner = f"{DEMO_BANNER}; no NVIDIA driver here, no Ollama at {hosts}"
             searched = tuple(Problem("demo", search.line(), search.hint) for search in found.searched)
             return _simulated(settings, DEFAULT_SCENARIO, banner).with_problems(searched)
-    return Workstation(_machine_sources(settings, clock), clock, settings)
+    return Workstation(LateSources(lambda: _machine_sources(settings, clock)), clock, settings)
 
 
 def look_for_sources(
@@ -275,21 +278,31 @@ def _temporary_folders() -> Iterator[Folders]:
 def run_screen(workstation: Workstation) -> int:
     """Show the screen until it is left, and return the exit code.
 
-    The sources start reading before Textual is imported, so that the first figures are there when it first paints.
+    A process of its own takes the first look while Textual is imported, so that the first figures are there when it
+    first paints; then the sources are read here.
 
     Raises:
         NothingFoundError: this computer has neither a driver nor an engine.
     """
-    from gpudesk.screen_wiring import ActingOpener, LateFolders, LatePins, Once
-    from gpudesk.watch.poller import Poller
+    from gpudesk.watch.first_look import begin_first_look
 
+    limits = workstation.settings.alarms
+    first = None if workstation.demo else begin_first_look(workstation.sources, workstation.clock, limits)
     start.resume_collector_soon()
+    from gpudesk.screen_wiring import ActingOpener, LateFolders, LatePins, Once
+    from gpudesk.watch.early_feed import EarlyFeed
+
     folders = LateFolders(demo=workstation.demo)
-    sources = (*workstation.sources, LatePins(folders.get))
-    poller = Poller(sources, workstation.clock, limits=workstation.settings.alarms)
+
+    def watching(begun: Watched | None, history: History) -> Poller:
+        from gpudesk.watch.poller import Poller
+
+        sources = (*workstation.sources, LatePins(folders.get))
+        return Poller(sources, workstation.clock, limits=limits, begun=begun, history=history)
+
+    feed = EarlyFeed(workstation.clock, first, watching)
     planner = Once(lambda: _desk_planner(workstation))
-    acting = ActingOpener(workstation, poller, folders, planner)
-    poller.start()
+    acting = ActingOpener(workstation, feed.poller, folders, planner)
     stop_learning: Callable[[], None] | None = None
     try:
         from gpudesk.ui.app import GpudeskApp
@@ -298,23 +311,24 @@ def run_screen(workstation: Workstation) -> int:
         if not workstation.demo:
             from gpudesk.learn_later import learn_later
 
-            _stop_when_empty(poller, workstation.settings)
-            stop_learning = learn_later(poller)
+            _stop_when_empty(feed, workstation.settings)
+            stop_learning = learn_later(feed)
         app = GpudeskApp(
-            poller,
+            feed,
             workstation.settings,
             banner=workstation.banner,
             problems=workstation.problems,
             planning=planner,
             acting=acting.open,
             editors=lambda: _editor_port(folders.get(), planner(), demo=workstation.demo),
+            painted=feed.take_over,
         )
         return run_app(app)
     finally:
         acting.close()
         if stop_learning is not None:
             stop_learning()
-        poller.stop()
+        feed.stop()
         workstation.close()
 
 
@@ -346,20 +360,20 @@ def _desk_planner(workstation: Workstation) -> DeskPlanner:
     )
 
 
-def _stop_when_empty(poller: Poller, settings: Settings) -> None:
+def _stop_when_empty(feed: DeskFeed, settings: Settings) -> None:
     """Wait, briefly, until it is known that there is something to show; a slow answer counts as something."""
     import threading
     import time
 
     changed = threading.Event()
-    poller.subscribe(changed.set)
+    feed.subscribe(changed.set)
     deadline = time.monotonic() + PROBE_SECONDS
-    while not is_settled(poller.desk, settings):
+    while not is_settled(feed.desk, settings):
         left = deadline - time.monotonic()
         if left <= 0:
             return
         changed.wait(min(left, 0.05))
         changed.clear()
-    found = found_in(poller.desk, settings)
+    found = found_in(feed.desk, settings)
     if not found.anything:
         raise NothingFoundError(found)

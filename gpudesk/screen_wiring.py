@@ -121,7 +121,11 @@ class ActingOpener:
     """Opens acting when the screen first wants it, and closes it if it was opened."""
 
     def __init__(
-        self, workstation: Workstation, poller: Poller, folders: LateFolders, planner: Callable[[], DeskPlanner]
+        self,
+        workstation: Workstation,
+        poller: Callable[[], Poller],
+        folders: LateFolders,
+        planner: Callable[[], DeskPlanner],
     ) -> None:
         self._workstation = workstation
         self._poller = poller
@@ -135,7 +139,7 @@ class ActingOpener:
         from gpudesk.guarding import Guard
 
         settings = self._workstation.settings
-        acting = open_acting(self._poller, settings, self._folders.get(), self._planner)
+        acting = open_acting(self._poller(), settings, self._folders.get(), self._planner)
         tell = None
         if settings.desktop_notifications and not self._workstation.demo:
             from gpudesk.desktop import DesktopNotifier

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from gpudesk.errors import ExitCode, FailureKind, GpudeskError
 from gpudesk.records import dataclass
@@ -25,11 +25,37 @@ def _nothing() -> None:
     """Close nothing."""
 
 
+class LateSources(Sequence["Source"]):
+    """Sources that are made when they are first looked at: what they need is imported then."""
+
+    def __init__(self, make: Callable[[], tuple[Source, ...]]) -> None:
+        self._make = make
+        self._made: tuple[Source, ...] | None = None
+
+    @property
+    def _sources(self) -> tuple[Source, ...]:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    @overload
+    def __getitem__(self, place: int) -> Source: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Source]: ...
+    def __getitem__(self, place: int | slice) -> Source | Sequence[Source]:
+        """Return one, or some."""
+        return self._sources[place]
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self._sources)
+
+
 @dataclass(frozen=True, slots=True)
 class Workstation:
     """The sources to read, with everything their readers need to know. Made by `build`, read by commands and screen."""
 
-    sources: tuple[Source, ...]
+    sources: Sequence[Source]
     clock: Clock
     settings: Settings
     banner: str | None = None

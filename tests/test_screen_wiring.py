@@ -25,7 +25,7 @@ def test_the_demo_acts_in_a_folder_of_its_own_that_goes_with_it(
     workstation = build.open_workstation(Settings(), demo="coding")
     folders = LateFolders(demo=True)
     poller = Poller((*workstation.sources, LatePins(folders.get)), workstation.clock)
-    opener = ActingOpener(workstation, poller, folders, Once(lambda: build._desk_planner(workstation)))
+    opener = ActingOpener(workstation, lambda: poller, folders, Once(lambda: build._desk_planner(workstation)))
     poller.start()
     try:
         assert not list(tmp_path.iterdir()), "nothing is made before it is needed"

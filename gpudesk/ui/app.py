@@ -68,6 +68,7 @@ class GpudeskApp(ActingApp, inherit_bindings=False):
         planning: Callable[[], Planning] | None = None,
         acting: ActingMaker | None = None,
         editors: Callable[[], EditorPort] | None = None,
+        painted: Callable[[], None] = lambda: None,
     ) -> None:
         """Make the application; nothing is read or drawn yet.
 
@@ -80,6 +81,7 @@ class GpudeskApp(ActingApp, inherit_bindings=False):
             acting: makes what actions are carried out with, once the first paint is done; takes who is to be told
                 what is done without a key. None leaves acting out.
             editors: makes what the editors' screen works with, when that is first asked for; None leaves it out.
+            painted: called once the desk was first painted.
         """
         super().__init__(acting, driver_class=_driver_class(), ansi_color=True if settings.ansi_colors else None)
         self._feed = feed
@@ -88,6 +90,7 @@ class GpudeskApp(ActingApp, inherit_bindings=False):
         self._planning = planning
         self._planner: Planning | None = None
         self._editors = editors
+        self._painted = painted
         self._keymap_in_use = {} if check_keymap(settings.keymap) else dict(settings.keymap)
         self._palette: Palette | None = None
         self._palette_look: tuple[str, bool] | None = None
@@ -126,6 +129,7 @@ class GpudeskApp(ActingApp, inherit_bindings=False):
         self._feed.subscribe(self._on_news)
         self.toast_news(self._feed.desk)
         self.open_acting_soon()
+        self.call_after_refresh(self._painted)
 
     def _on_news(self) -> None:
         """Called by a watching thread."""

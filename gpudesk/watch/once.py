@@ -13,36 +13,62 @@ from gpudesk.watch.names import CARDS, PROCESSES, engine_order, engine_source, i
 from gpudesk.watch.store import initial, reduce
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gpudesk.clock import Clock
+    from gpudesk.domain.alarm import AlarmLimits
     from gpudesk.domain.desk import Desk
     from gpudesk.domain.reading import Failure, Sample
     from gpudesk.sources.base import Source
+    from gpudesk.watch.watched import Watched
 
 PATIENCE_RATIO = 0.5
 """Share of the time after which a source no longer waits for the one that it follows."""
 
 
-def sample_once(sources: Sequence[Source], clock: Clock, timeout_seconds: float) -> Desk:
+def sample_once(
+    sources: Sequence[Source],
+    clock: Clock,
+    timeout_seconds: float,
+    *,
+    limits: AlarmLimits | None = None,
+    told: Callable[[Watched], None] = lambda _: None,
+) -> Desk:
     """Read every source once, at the same time where possible, and return the desk.
 
     Processes are read when the cards are known, what an engine tells about models when its loaded ones are. Whatever
     has not answered in time is a problem on the desk. The sources are closed afterwards, each by its own thread, and
     nobody waits for that.
+
+    Args:
+        sources: what to read.
+        clock: what readings are dated with.
+        timeout_seconds: for all of them together, in real time.
+        limits: what alarms tell of.
+        told: is handed what is known after each reading, one at a time.
     """
-    return _Once(sources, clock, timeout_seconds).run()
+    names = [source.name for source in sources]
+    once = _Once(sources, clock, timeout_seconds, initial(clock.now(), limits, engine_order(names)), told)
+    return once.run()
 
 
 class _Once:
     """The threads of one pass and what they have brought so far."""
 
-    def __init__(self, sources: Sequence[Source], clock: Clock, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        clock: Clock,
+        timeout_seconds: float,
+        watched: Watched,
+        told: Callable[[Watched], None],
+    ) -> None:
         self._clock = clock
         self._timeout_seconds = timeout_seconds
         self._waiting = {source.name: source for source in sources}
         self._running: dict[str, Source] = {}
-        self._watched = initial(clock.now(), engine_order=engine_order([source.name for source in sources]))
+        self._watched = watched
+        self._told = told
         self._changed = Condition()
         self._finished = Event()
         self._sequence = 0
@@ -106,6 +132,7 @@ class _Once:
     def _fold(self, name: str, value: Sample | None, failure: Failure | None) -> None:
         self._sequence += 1
         self._watched = reduce(self._watched, Reading(name, self._sequence, self._clock.now(), value, failure))
+        self._told(self._watched)
 
 
 def _leader(name: str) -> str | None:

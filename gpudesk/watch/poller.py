@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gpudesk.domain.desk import Desk
     from gpudesk.domain.reading import Failure, Sample
     from gpudesk.sources.base import Source
+    from gpudesk.watch.watched import Watched
 
 __all__ = ["Poller", "sample_once"]
 
@@ -84,7 +85,19 @@ class Poller:
         *,
         unfocused_factor: float = 3.0,
         limits: AlarmLimits | None = None,
+        begun: Watched | None = None,
+        history: History | None = None,
     ) -> None:
+        """Make a watch; nothing is read before `start`.
+
+        Args:
+            sources: what to read.
+            clock: what everything is timed with.
+            unfocused_factor: how much less often to read while nobody looks.
+            limits: what alarms tell of.
+            begun: what is known already; nothing of it is news.
+            history: of what is known already.
+        """
         names = [source.name for source in sources]
         if len(set(names)) != len(names):
             raise ValueError(f"two sources of one name: {', '.join(sorted(names))}")
@@ -98,8 +111,11 @@ class Poller:
         self._came = Condition(self._lock)
         self._unfocused_factor = unfocused_factor
         self._factor = 1.0
-        self._watched = initial(clock.now(), limits, engine_order(names))
-        self._history = History()
+        self._watched = begun or initial(clock.now(), limits, engine_order(names))
+        for state in self._watched.desk.sources:
+            if state.source in self._turns:
+                self._turns[state.source].sequence = state.sequence
+        self._history = history or History()
         self._word = _Word()
         self._started = False
         self._stopped = Event()

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from gpudesk.clock import SYSTEM_CLOCK
+from gpudesk.domain.alarm import AlarmLimits
 from gpudesk.domain.desk import Desk
 from gpudesk.domain.engine import DetailsSample, EngineSample
 from gpudesk.domain.host import Host
@@ -14,6 +15,7 @@ from gpudesk.domain.process import ProcessSample
 from gpudesk.domain.reading import Sample
 from gpudesk.errors import FailureKind, SourceError
 from gpudesk.watch.poller import sample_once
+from gpudesk.watch.watched import Watched
 from tests.watch.build import ENGINE, GIB, URL, FakeSource, card, cards, engine, forever, model, process
 
 DETAILS = f"ollama-details {URL}"
@@ -133,3 +135,12 @@ def test_engines_stand_in_the_order_of_their_sources() -> None:
 
     desk = sample_once([asked(url) for url in urls], SYSTEM_CLOCK, 5)
     assert tuple(engine.url for engine in desk.engines) == urls
+
+
+def test_what_is_known_is_told_after_each_reading() -> None:
+    told: list[Watched] = []
+    sources = [nvml(), processes(), FakeSource(DETAILS, lambda desk: DetailsSample(URL))]
+    desk = sample_once(sources, SYSTEM_CLOCK, 5, limits=AlarmLimits(free_memory_bytes=5), told=told.append)
+    assert [len(watched.desk.sources) for watched in told] == [1, 2, 3]
+    assert told[-1].desk is desk
+    assert told[0].limits.free_memory_bytes == 5

@@ -1,0 +1,145 @@
+"""The first look at everything, taken by a process of its own while this one imports the screen.
+
+Python runs one thread at a time: importing Textual, and importing and doing what reads (httpcore, h11, pynvml, psutil,
+the sources, the watch), would wait for each other, a third of the time until the first paint, however many cores there
+are. The process is forked before any of that is imported. It reads each source once, hands what it saw back through a
+pipe and ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import sys
+import time
+from threading import Condition, Event, Thread, active_count
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gpudesk.clock import Clock
+    from gpudesk.domain.alarm import AlarmLimits
+    from gpudesk.domain.desk import Desk
+    from gpudesk.sources.base import Source
+    from gpudesk.watch.watched import Watched
+
+LOOK_SECONDS = 10.0
+"""What the other process may take; it is ended before that when it is no longer waited for."""
+SPACING_SECONDS = 0.05
+"""Desks are handed over at most this often, until the last one: what came a moment ago is in the next."""
+
+
+def begin_first_look(sources: Sequence[Source], clock: Clock, limits: AlarmLimits) -> FirstLook | None:
+    """Fork a process that reads the sources; None where there is no safe `fork`.
+
+    Linux is the one system that has it and NVIDIA cards, and other threads may hold locks that nobody would release in
+    the copy.
+    """
+    if sys.platform != "linux" or active_count() > 1:
+        return None
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _look(sources, clock, limits, writer)
+    os.close(writer)
+    return FirstLook(pid, os.fdopen(reader, "rb"))
+
+
+class FirstLook:
+    """What the other process has told so far."""
+
+    def __init__(self, pid: int, answers: BinaryIO) -> None:
+        self.ended = Event()
+        """It will tell nothing more."""
+        self._pid: int | None = pid
+        self._came = Condition()
+        self._desk: Desk | None = None
+        self._watched: bytes | None = None
+        self._listener: Callable[[Desk], None] = lambda _: None
+        Thread(target=self._receive, args=(answers,), name="gpudesk first look", daemon=True).start()
+
+    @property
+    def desk(self) -> Desk | None:
+        """The newest desk."""
+        return self._desk
+
+    @property
+    def watched(self) -> Watched | None:
+        """The newest desk with the samples it was made of."""
+        told = self._watched
+        if told is None:
+            return None
+        watched: Watched = pickle.loads(told)  # noqa: S301 - written by our own copy
+        return watched
+
+    def tell(self, listener: Callable[[Desk], None]) -> None:
+        """Hand every desk to `listener` from now on, on a thread of its own, and the newest one at once."""
+        with self._came:
+            self._listener = listener
+            if self._desk is not None:
+                listener(self._desk)
+
+    def stop(self) -> None:
+        """End the other process, which may hang in a driver call, and tell nothing more."""
+        with self._came:
+            self._listener = lambda _: None
+            if self._pid is not None:
+                os.kill(self._pid, signal.SIGKILL)  # it was not waited for: the number is still its own
+
+    def _receive(self, answers: BinaryIO) -> None:
+        with answers, contextlib.suppress(EOFError, pickle.UnpicklingError):
+            while True:
+                desk, watched = pickle.load(answers)  # noqa: S301 - written by our own copy
+                with self._came:
+                    self._desk, self._watched = desk, watched
+                    self._listener(desk)
+        self.ended.set()
+        with self._came:
+            pid, self._pid = self._pid, None
+        if pid is not None:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
+class _Teller:
+    """Writes what is known into the pipe, now and then."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+        self._told_at = float("-inf")
+        self._untold: Watched | None = None
+
+    def took(self, watched: Watched) -> None:
+        """Take what is known after a reading."""
+        self._untold = watched
+        if time.monotonic() - self._told_at >= SPACING_SECONDS:
+            self.tell()
+
+    def tell(self) -> None:
+        """Write what was not told yet; the samples apart, as whoever shows the desk has no need of their classes."""
+        if self._untold is not None:
+            pickle.dump((self._untold.desk, pickle.dumps(self._untold)), self._out)
+            self._out.flush()
+            self._untold, self._told_at = None, time.monotonic()
+
+
+def _look(sources: Sequence[Source], clock: Clock, limits: AlarmLimits, writer: int) -> NoReturn:
+    """Be the other process: read every source once and tell, then end without cleaning up after the original."""
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):  # the terminal is the original's
+            os.dup2(nothing, stream)
+        from gpudesk.watch.names import is_details
+        from gpudesk.watch.once import sample_once
+
+        with os.fdopen(writer, "wb") as out:
+            teller = _Teller(out)
+            seen = [source for source in sources if not is_details(source.name)]
+            sample_once(seen, clock, LOOK_SECONDS, limits=limits, told=teller.took)
+            teller.tell()
+    finally:
+        os._exit(0)

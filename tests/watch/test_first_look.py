@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from gpudesk.clock import SYSTEM_CLOCK
+from gpudesk.domain.alarm import AlarmLimits
+from gpudesk.watch.first_look import begin_first_look
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the first look is taken by a fork, on Linux")
+
+
+def look(case: str) -> dict[str, object]:
+    """Take a first look in an interpreter of its own; what that prints beside its answer shows."""
+    command = [sys.executable, "-m", "tests.watch.first_look_child", case]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    told: dict[str, object] = json.loads(ended.stdout)
+    return told
+
+
+def test_everything_is_seen_and_nothing_is_drawn_on_the_terminal() -> None:
+    told = look("whole")
+    assert (told["cards"], told["models"], told["host"]) == ([0], ["qwen3:14b"], 8)
+    assert (told["events"], told["problems"]) == (0, []), "what is there at the first look is not news"
+    assert (told["same"], told["last"], told["limit"]) == (True, True, 123)
+    assert told["gone"] is True, "the process is waited for"
+
+
+def test_a_source_that_fails_is_told_with_its_reason() -> None:
+    assert look("failure")["problems"] == ["nobody listens"]
+
+
+def test_a_process_that_ends_without_a_word_ends_the_look() -> None:
+    assert look("crash") == {"desk": None, "watched": True, "gone": True, "last": False, "second": None}
+
+
+def test_a_hanging_driver_keeps_nobody_once_the_look_is_stopped() -> None:
+    told = look("hang")
+    assert (told["host"], told["cards"]) == (8, [])
+    assert (told["gone"], told["quiet"]) == (True, True)
+
+
+def test_nothing_is_forked_beside_other_threads() -> None:
+    leave = threading.Event()
+    thread = threading.Thread(target=leave.wait)
+    thread.start()
+    try:
+        assert begin_first_look((), SYSTEM_CLOCK, AlarmLimits()) is None
+    finally:
+        leave.set()
+        thread.join()
