@@ -39,6 +39,17 @@ class KvLayout:
     cells: int = 0
     """Of a full layer, per stream."""
     sliding_cells: int = 0
+    sliding_bytes: int = 0
+    """Of `layers`, what layers with a window have."""
+
+    @property
+    def untold_bytes(self) -> int:
+        """What Ollama with llama-server does not learn of: both caches of a model with windows have one key in its log.
+
+        The later line, that of the layers with a window, replaces the earlier one (ollama llm/llama_server.go:2638 at
+        v0.33.0-rc2, llama.cpp src/llama-kv-cache-iswa.cpp at b10488).
+        """
+        return self.total - self.recurrent_bytes - self.sliding_bytes if self.sliding_bytes else 0
 
     @property
     def total(self) -> int:
@@ -90,6 +101,7 @@ def kv_cache(
     widest = 0 if flash_attention else _widest_value(metadata, shape)
     sizes: dict[tuple[bool, int], int] = {}
     layers = []
+    in_windows = 0
     for layer in range(metadata.layer_count):
         size = 0
         if shape.owns_kv[layer]:
@@ -99,13 +111,14 @@ def kv_cache(
                 k, v = row_widths(metadata, shape, layer, latent_values=latent_values)
                 row = sizes[key] = row_bytes(kind_k, k) + (row_bytes(kind_v, max(v, widest)) if v else 0)
             size = row * (sliding_cells if key[0] else cells * streams)
+            in_windows += size if key[0] else 0
         elif layer in crossed:
             heads = metadata.head_count_kv[layer] or max(metadata.head_count_kv)
             size = heads * (metadata.key_length + metadata.value_length) * 4 * CROSS_TOKENS
         if shape.recurrent[layer]:
             size += state
         layers.append(size)
-    return KvLayout(tuple(layers), state * sum(shape.recurrent), cells, sliding_cells // max(1, streams))
+    return KvLayout(tuple(layers), state * sum(shape.recurrent), cells, sliding_cells // max(1, streams), in_windows)
 
 
 def row_widths(

@@ -48,6 +48,8 @@ class Burden:
     """Of `layers`, the part in expert tensors, which may go to the host alone."""
     compute_partial_bytes: int | None = None
     """Compute buffer of a card when some layers are on the host; None: the same."""
+    kv_untold_bytes: int = 0
+    """Of `kv`, what Ollama with llama-server does not count: see `KvLayout.untold_bytes`."""
 
     @property
     def layers_total(self) -> int:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gpudesk.domain.engine import Era
 from gpudesk.fit.arrangement import Arranger
 from gpudesk.fit.calibration import Calibration
 from gpudesk.fit.estimate import prepare
 from gpudesk.fit.filling import Arranged
+from gpudesk.fit.kv_cache import kv_cache
 from gpudesk.fit.load_sequence import LoadSequence
 from gpudesk.fit.placement import Burden
 from gpudesk.fit.server_policy import forecast_of
@@ -144,7 +146,16 @@ class Planner:
                 weights_bytes=parts.weights_bytes - layout.card_bytes, projector_bytes=parts.projector_bytes
             ),
             experts=layout.experts,
+            kv_untold_bytes=self._untold_bytes(asked),
         )
+
+    def _untold_bytes(self, asked: Wanted) -> int:
+        """Return how much of the cache the engine will not count."""
+        if self.profile.era is not Era.LLAMA_SERVER or not asked.metadata.sliding_window:
+            return 0
+        options, shape = asked.options, prepare(asked.metadata).rules
+        context, parallel = options.context_length or 0, options.parallel or 1
+        return kv_cache(asked.metadata, options, context, parallel, self.profile.era, known=shape).untold_bytes
 
 
 def _key(wanted: Wanted) -> tuple[int, str, LoadOptions, str | None]:

@@ -26,7 +26,7 @@ from gpudesk.fit.server_rules import (
     served,
     version_key,
 )
-from gpudesk.fit.values import CardBudget, EngineProfile, Resident, Wanted
+from gpudesk.fit.values import CardBudget, EngineProfile, Parts, Resident, Wanted
 from gpudesk.records import dataclass, replace
 
 MODELS_PER_CARD = 3
@@ -179,6 +179,13 @@ def _leave(resident: Resident, there: list[Resident], room: list[int]) -> None:
         room[position] += held
 
 
+def _logged(parts: Parts, burden: Burden) -> int:
+    """Return what Ollama takes a card of a llama-server to hold: what that logs (llm/llama_server.go:2638)."""
+    whole = sum(burden.kv)
+    untold = burden.kv_untold_bytes * parts.kv_cache_bytes // whole if whole else 0
+    return max(0, parts.total_bytes - parts.overhead_bytes - parts.projector_bytes - untold)
+
+
 class _Choice:
     """The server's look at one load; made again after each eviction."""
 
@@ -265,9 +272,7 @@ class _Choice:
         )
         self.spills = not placement.complete
         self._held = tuple(parts.total_bytes for parts in placement.by_card)
-        self._claim = tuple(
-            max(0, parts.total_bytes - parts.overhead_bytes - parts.projector_bytes) for parts in placement.by_card
-        )
+        self._claim = tuple(_logged(parts, burden) for parts in placement.by_card)
 
     def _fits_whole(self, burden: Burden, card: int, free: Sequence[int], margin: int) -> bool:
         """Take the short way where one card takes everything: no layer has to be looked at."""
@@ -276,7 +281,7 @@ class _Choice:
             return False
         held, claim = [0] * len(free), [0] * len(free)
         held[card] = parts.total_bytes
-        claim[card] = max(0, parts.total_bytes - parts.overhead_bytes - parts.projector_bytes)
+        claim[card] = _logged(parts, burden)
         self.spills, self._held, self._claim = False, tuple(held), tuple(claim)
         return True
 
@@ -330,7 +335,8 @@ class _Choice:
         believed = estimate_layers(
             self._wanted.metadata, burden.layers, burden.output_bytes, options,
             [budgets[card].available_bytes for card in group],
-            projector_bytes=burden.first_card.projector_bytes, overhead_bytes=self._profile.gpu_overhead_bytes,
+            projector_bytes=burden.first_card.projector_bytes + burden.first_card.compute_bytes,
+            overhead_bytes=self._profile.gpu_overhead_bytes,
         )  # fmt: skip
         claim = [0] * len(budgets)
         for position, amount in zip(group, believed.by_card, strict=True):

@@ -193,7 +193,13 @@ def burden(
         host_bytes=weights.host_bytes,
         experts=weights.experts,
         compute_partial_bytes=compute + copied_bytes(shape, quantization),
+        kv_untold_bytes=_untold(kv_by_layer(shape, options, quantization), sees_window(shape, quantization)),
     )
+
+
+def _untold(kv: Sequence[int], windows: Sequence[bool]) -> int:
+    """Return what of a cache the later line of a log replaces."""
+    return sum(size for size, window in zip(kv, windows, strict=True) if not window) if any(windows) else 0
 
 
 def fit(

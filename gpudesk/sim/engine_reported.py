@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpudesk.domain.engine import Era
-from gpudesk.sim.engine_memory import CACHE_TYPES, CONTEXT_BYTES, RunOptions
+from gpudesk.sim.engine_memory import CACHE_TYPES, CONTEXT_BYTES, RunOptions, projector_bytes
 from gpudesk.sim.engine_tensors import weights_of
 
 if TYPE_CHECKING:
@@ -68,13 +68,18 @@ def _from_layout(placement: Placement) -> Reported:
 def _kv_estimate(shape: Shape, options: RunOptions) -> list[int]:
     """Return the KV bytes per layer as the estimate counts them: full heads even where attention is latent."""
     element = _CACHE_ELEMENT_BYTES.get(CACHE_TYPES[options.cache_type], 2.0)
-    cells = options.context_length * options.parallel
     row = (shape.key_size + shape.value_size) * shape.head_count_kv * element
-    window = options.parallel * (shape.sliding_window or 0) + options.batch
-    return [
-        int((cells if shape.sees_everything(layer) or not shape.sliding_window else window) * row)
-        for layer in range(shape.block_count)
-    ]
+    return [int(_cells_estimate(shape, layer, options) * row) for layer in range(shape.block_count)]
+
+
+def _cells_estimate(shape: Shape, layer: int, options: RunOptions) -> int:
+    """Return the cells of a layer: it knows the windows of two families only, and not those of gemma2 or cohere2."""
+    match shape.architecture:
+        case "gemma3" | "gemma3n" if (layer + 1) % 6:
+            return options.parallel * (shape.sliding_window or 0) + options.batch
+        case "gptoss" | "gpt-oss" if layer % 2 == 0:
+            return options.parallel * 4096 + options.batch
+    return options.context_length * options.parallel
 
 
 def graph_estimate(shape: Shape, options: RunOptions, kv_total: int) -> tuple[int, int]:
@@ -132,10 +137,8 @@ def estimate(
     full, partial = graph_estimate(shape, options, sum(kv))
     if not cards:
         return Reported(sum(layers) + output + full, 0, ()), 0
-    used = {
-        card: CONTEXT_BYTES + layers[0] + (weights.projector if position == 0 else 0)
-        for position, card in enumerate(cards)
-    }
+    seeing = sum(projector_bytes(shape, model.quantization, options.version))
+    used = {card: CONTEXT_BYTES + layers[0] + (seeing if position == 0 else 0) for position, card in enumerate(cards)}
     room = dict(zip(cards, free, strict=True))
     counts = dict.fromkeys(cards, 0)
     placed = 0

@@ -78,6 +78,15 @@ def test_sliding_layers_keep_the_window_and_a_batch(slots: int, unified: bool, p
     assert mebibytes(layout(GEMMA4, 8192, slots, batch=2048, unified=unified)) == printed
 
 
+def test_the_log_of_llama_server_keeps_only_the_cache_of_the_windows() -> None:
+    both = layout(GEMMA4, 8192, batch=2048)
+    assert both.untold_bytes == 128 << 20, "the full layers of the 1088 MiB above"
+    plain = layout(rebuild.dense("llama", layers=4, embedding=256, heads=4, heads_kv=2, head=64, width=512,
+                                 vocabulary=1000, tied=True).metadata(), 8192)  # fmt: skip
+    assert plain.total > 0
+    assert plain.untold_bytes == 0
+
+
 def test_streams_multiply_both_caches() -> None:
     assert layout(GEMMA4, 8192, 4, batch=2048).total == 4 * layout(GEMMA4, 8192, 1, batch=2048).total
 

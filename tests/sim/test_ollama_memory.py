@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gpudesk.fit.overhead import overhead
 from gpudesk.fit.values import CardBudget, EngineProfile
 from gpudesk.sim.cards import GIBIBYTE, MEBIBYTE
 from gpudesk.sim.engine_catalog import GEMMA3_12B, GPT_OSS_20B, LLAMA31_8B, QWEN3_14B, catalog, small, synthetic
-from gpudesk.sim.engine_memory import RunOptions, compute_bytes, kv_by_layer
+from gpudesk.sim.engine_memory import RunOptions, compute_bytes, kv_by_layer, projector_bytes
 from gpudesk.sim.engine_placement import predicted_bytes
-from gpudesk.sim.engine_reported import graph_estimate
+from gpudesk.sim.engine_reported import estimate, graph_estimate
 from gpudesk.sim.engine_tensors import projector_tensors, tensors, weights_of
 from gpudesk.sim.models import Shape
 from gpudesk.sim.ollama_store import size_bytes
@@ -200,6 +202,33 @@ def test_first_era_estimates() -> None:
     expected = 457 * MEBIBYTE + first + sum(weights.layers) + 32 * kv + weights.output + graph
     assert runner.claim.size == runner.claim.size_vram == expected
     assert runner.placement.complete
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [("gemma2:9b", 42 * 8192), ("gemma3:12b", 8 * 8192 + 40 * (1024 + 512)), ("gpt-oss:20b", 12 * (8192 + 4096 + 512))],
+)
+def test_first_era_estimates_windows_of_two_families_only(name: str, cells: int) -> None:
+    """fs/ggml/ggml.go:648-900 at v0.33.0-rc2 (`GraphSize`)."""
+    model = BY_NAME[name]
+    row = (model.shape.key_size + model.shape.value_size) * model.shape.head_count_kv * 2
+    options = RunOptions(8192, version="0.6.8")
+    claim, _layers = estimate(model, options, [], [], 0)
+    full, _partial = graph_estimate(model.shape, options, cells * row)
+    weights = weights_of(model)
+    assert claim.size == sum(weights.layers) + weights.output + cells * row + full
+
+
+def test_first_era_estimates_the_buffers_of_a_projector_too() -> None:
+    model = BY_NAME["qwen2.5vl:7b"]
+    options = RunOptions(4096, version="0.6.8")
+    claim, _layers = estimate(model, options, [0], [100 * GIBIBYTE], 0)
+    held, buffers = projector_bytes(model.shape, model.quantization, "0.6.8")
+    assert (held > 0, buffers > 0) == (True, True)
+    without, _layers = estimate(
+        replace(model, shape=replace(model.shape, projector=None)), options, [0], [100 * GIBIBYTE], 0
+    )
+    assert claim.size - without.size == held + buffers
 
 
 def test_first_era_estimates_full_heads_where_attention_is_latent() -> None:
