@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gpudesk.acting import Folders
     from gpudesk.commands.acting_session import ActingMeans
     from gpudesk.commands.editors_session import EditorMeans
-    from gpudesk.commands.fit import Means
+    from gpudesk.commands.planning_session import PlanningMeans
     from gpudesk.config import EngineAddress, Settings
     from gpudesk.desk_planner import DeskPlanner
     from gpudesk.domain.desk import Desk
@@ -184,12 +184,12 @@ def _simulated_sources(simulated: SimulatedWorkstation, settings: Settings) -> t
     return (driver, *engines, processes, _SimulatedHost(simulated))
 
 
-def planning_means(open_it: Callable[[], Workstation], settings: Settings, *, demo: bool) -> Means:
+def planning_means(open_it: Callable[[], Workstation], settings: Settings, *, demo: bool) -> PlanningMeans:
     """Return what the planner's commands work with; nothing is opened or asked before they need it."""
-    from gpudesk.commands.fit import Means
+    from gpudesk.commands.planning_session import PlanningMeans
     from gpudesk.paths import data_directory
 
-    return Means(
+    return PlanningMeans(
         settings=settings,
         workstation=open_it,
         metadata=lambda workstation: _metadata_source(settings if workstation is None else workstation.settings, demo),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import argparse
 
     from gpudesk.commands.acting_session import ActingMeans
-    from gpudesk.commands.fit import Means
+    from gpudesk.commands.planning_session import PlanningMeans
     from gpudesk.config_layers import Effective, Overrides
     from gpudesk.workstation import Workstation
 
@@ -131,7 +131,7 @@ def _doctor(options: Options) -> int:
         workstation.close()
 
 
-def _means(options: Options) -> Means:
+def _means(options: Options) -> PlanningMeans:
     configured = _configured(options)
     from gpudesk.build import planning_means
 
@@ -140,14 +140,16 @@ def _means(options: Options) -> Means:
 
 def _fit(options: Options) -> int:
     from gpudesk.commands import fit
+    from gpudesk.commands.fit_request import request_from
 
-    return fit.run(fit.request_from(vars(options)), _means(options), sys.stdout)
+    return fit.run(request_from(vars(options)), _means(options), sys.stdout)
 
 
 def _suggest(options: Options) -> int:
-    from gpudesk.commands import fit, suggest
+    from gpudesk.commands import suggest
+    from gpudesk.commands.fit_request import request_from
 
-    return suggest.run(options.roles, fit.request_from(vars(options)), _means(options), sys.stdout)
+    return suggest.run(options.roles, request_from(vars(options)), _means(options), sys.stdout)
 
 
 def _budget(options: Options) -> int:
@@ -157,9 +159,10 @@ def _budget(options: Options) -> int:
 
 
 def _tiers(options: Options) -> int:
-    from gpudesk.commands import fit, tiers
+    from gpudesk.commands import tiers
+    from gpudesk.commands.fit_request import request_from
 
-    return tiers.run(fit.request_from(vars(options)), _means(options), sys.stdout)
+    return tiers.run(request_from(vars(options)), _means(options), sys.stdout)
 
 
 def _points(options: Options) -> int:

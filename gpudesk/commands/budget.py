@@ -18,7 +18,7 @@ from gpudesk.paths import shortened
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gpudesk.commands.fit import Means
+    from gpudesk.commands.planning_session import PlanningMeans
     from gpudesk.output import Value
 
 SIZE_LIMIT_BYTES = 1 << 20
@@ -52,7 +52,7 @@ def request_from(given: Mapping[str, Any]) -> BudgetRequest:
     )
 
 
-def run(request: BudgetRequest, means: Means, out: TextIO) -> int:
+def run(request: BudgetRequest, means: PlanningMeans, out: TextIO) -> int:
     """Add up, print, and return the exit code: 0 fits or tight, 1 spills or does not fit.
 
     Raises:
@@ -85,7 +85,7 @@ def _text(path: Path, where: str) -> str:
         raise UsageError(f"{where} is not UTF-8 at line {line}", "Save the file as UTF-8") from error
 
 
-def _full(request: BudgetRequest, file: BudgetFile, means: Means, here: Here, out: TextIO) -> int:
+def _full(request: BudgetRequest, file: BudgetFile, means: PlanningMeans, here: Here, out: TextIO) -> int:
     from gpudesk.budget_output import budget_document, budget_lines
     from gpudesk.fit.claims import check_claims
 
@@ -104,7 +104,7 @@ def _full(request: BudgetRequest, file: BudgetFile, means: Means, here: Here, ou
     return _exit_code(result.verdict)
 
 
-def _cards(request: BudgetRequest, file: BudgetFile, means: Means, here: Here) -> Cards:
+def _cards(request: BudgetRequest, file: BudgetFile, means: PlanningMeans, here: Here) -> Cards:
     """Take the cards of the command line, else of the file, else of this computer."""
     reserve = file.reserve_bytes or means.settings.reserve_bytes
     if request.is_described:

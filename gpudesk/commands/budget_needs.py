@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from gpudesk.commands.fit import calibration_from, progress_on
+from gpudesk.commands.planning_session import calibration_from, progress_on
 from gpudesk.errors import FailureKind, SourceError
 from gpudesk.fit.pipeline import Need, calculated_need, declared_need, measured_need, share_need
 from gpudesk.fit.values import CardBudget, EngineProfile, Wanted
@@ -14,7 +14,7 @@ from gpudesk.fit.values import CardBudget, EngineProfile, Wanted
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gpudesk.commands.fit import Means
+    from gpudesk.commands.planning_session import PlanningMeans
     from gpudesk.domain.desk import Desk
     from gpudesk.fit.budget import BudgetFile, Entry
     from gpudesk.fit.calibration import Calibration
@@ -41,7 +41,7 @@ class Cards:
 class Here:
     """This computer, looked at when it is needed and once."""
 
-    def __init__(self, means: Means) -> None:
+    def __init__(self, means: PlanningMeans) -> None:
         self._means = means
         self._desk: Desk | None = None
         self.workstation: Workstation | None = None
@@ -133,7 +133,9 @@ def _tagged(name: str) -> str:
     return name.casefold() if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest".casefold()
 
 
-def needs_of(file: BudgetFile, cards: Cards, measured: Mapping[int, int], means: Means, here: Here) -> dict[str, Need]:
+def needs_of(
+    file: BudgetFile, cards: Cards, measured: Mapping[int, int], means: PlanningMeans, here: Here
+) -> dict[str, Need]:
     """Return what each entry takes, by its name.
 
     Raises:
@@ -156,7 +158,7 @@ def needs_of(file: BudgetFile, cards: Cards, measured: Mapping[int, int], means:
 
 
 def _calculated(
-    models: Sequence[Entry], cards: Cards, means: Means, here: Here, known: Mapping[str, Need]
+    models: Sequence[Entry], cards: Cards, means: PlanningMeans, here: Here, known: Mapping[str, Need]
 ) -> dict[str, Need]:
     """Estimate language models from their headers, each as if a card had room for all of it."""
     calibration = calibration_from(means.points_directory)

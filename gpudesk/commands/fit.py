@@ -4,111 +4,31 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TextIO
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, TextIO
 
+from gpudesk.commands.fit_request import load_options
 from gpudesk.commands.planning import Situation, described, of_desk
+from gpudesk.commands.planning_session import calibration_from, progress_on
 from gpudesk.errors import ExitCode, UsageError
-from gpudesk.fit.values import LoadOptions, Verdict, Wanted
+from gpudesk.fit.values import Verdict, Wanted
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from gpudesk.commands.fit_request import FitRequest
+    from gpudesk.commands.planning_session import PlanningMeans
     from gpudesk.config import Settings
     from gpudesk.domain.desk import Desk
     from gpudesk.domain.model import InstalledModel
-    from gpudesk.fit.calibration import Calibration
-    from gpudesk.fit.values import EngineProfile, Plan
+    from gpudesk.fit.values import Plan
     from gpudesk.planner_values import AskedModel
     from gpudesk.sources.model_metadata import FoundModel, ModelMetadataSource
-    from gpudesk.workstation import Workstation
 
-LOOK_SECONDS = 5.0
 SIBLINGS_MOST = 4
 """Other quantizations of a wanted model that are offered as alternatives."""
 
 
-@dataclass(frozen=True, slots=True)
-class FitRequest:
-    """What was typed."""
-
-    models: tuple[AskedModel, ...]
-    context_length: int | None = None
-    parallel: int | None = None
-    kv_cache_type: tuple[str, str] | None = None
-    flash_attention: bool | None = None
-    cards: tuple[str, ...] = ()
-    memory: tuple[int, ...] = ()
-    others: tuple[int, ...] = ()
-    version: str | None = None
-    explain: bool = False
-    as_json: bool = False
-    engine: str = "ollama"
-    layers: int | None = None
-    """`-ngl`."""
-    batch: int | None = None
-    """`-ub`."""
-    fit: bool = True
-    """llama-server's own `--fit`."""
-    mmproj: str | None = None
-    """A projector's file, or `none`; None takes one that lies beside a file and belongs to it."""
-
-    @property
-    def is_described(self) -> bool:
-        """The cards are told instead of looked at."""
-        return bool(self.cards or self.memory)
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What the command works with; `build` makes it."""
-
-    settings: Settings
-    workstation: Callable[[], Workstation]
-    """Opened only when the cards of this computer are meant."""
-    metadata: Callable[[Workstation | None], ModelMetadataSource]
-    points_directory: Path | None = None
-    """Where measured points are kept; None takes none into account."""
-    demo: bool = False
-    """Names and cards are those of a simulation, which must run to tell about them."""
-
-    @contextmanager
-    def opened(self, request: FitRequest) -> Iterator[tuple[Workstation | None, Desk | None]]:
-        """Open this computer and look at it once, unless the cards are told."""
-        workstation = None if request.is_described and not self.demo else self.workstation()
-        try:
-            yield workstation, _look(workstation) if workstation is not None else None
-        finally:
-            if workstation is not None:
-                workstation.close()
-
-
-def request_from(given: Mapping[str, Any]) -> FitRequest:
-    """Make the request of the options of the command line."""
-    flash = {"on": True, "off": False}.get(given.get("flash_attention", "auto"))
-    return FitRequest(
-        models=tuple(given.get("models", ())),
-        context_length=given.get("ctx"),
-        parallel=given.get("parallel"),
-        kv_cache_type=given.get("kv"),
-        flash_attention=flash,
-        cards=tuple(given.get("card", ())),
-        memory=tuple(given.get("vram", ())),
-        others=tuple(given.get("others", ())),
-        version=given.get("engine_version"),
-        explain=given.get("explain", False),
-        as_json=given.get("json", False),
-        engine=given.get("engine", "ollama"),
-        layers=given.get("ngl"),
-        batch=given.get("batch"),
-        fit=given.get("fit", "on") != "off",
-        mmproj=given.get("mmproj"),
-    )
-
-
-def run(request: FitRequest, means: Means, out: TextIO) -> int:
+def run(request: FitRequest, means: PlanningMeans, out: TextIO) -> int:
     """Plan, print, and return the exit code.
 
     Raises:
@@ -131,59 +51,7 @@ def exit_code(plan: Plan) -> int:
     return ExitCode.OK if plan.verdict in (Verdict.FITS, Verdict.TIGHT) else ExitCode.FAILED
 
 
-def load_options(request: FitRequest, asked: AskedModel, found: FoundModel, profile: EngineProfile) -> LoadOptions:
-    """Return how a model would be loaded: as typed, else as its modelfile says, else as the engine is set."""
-    context = asked.context_length or request.context_length or found.parameters.get("num_ctx") or None
-    keys, values = request.kv_cache_type or (profile.kv_cache_type, profile.kv_cache_type)
-    flash = request.flash_attention if request.flash_attention is not None else profile.flash_attention
-    return LoadOptions(
-        context_length=context,
-        parallel=request.parallel,
-        kv_cache_type_k=keys,
-        kv_cache_type_v=values,
-        flash_attention=flash,
-        batch_size=request.batch or found.parameters.get("num_batch") or None,
-        layers_on_gpu=request.layers if request.layers is not None else found.parameters.get("num_gpu"),
-        draft=found.draft,
-        lora=found.adapters,
-    )
-
-
-def progress_on(stream: TextIO | None) -> Callable[[int, int], None] | None:
-    """Return what tells on a terminal how far the reading of models is; None where nobody reads along."""
-    if stream is None or not stream.isatty():
-        return None
-
-    def show(done: int, total: int) -> None:
-        end = "\r" if done < total else "\r\x1b[K"
-        stream.write(f"reading models {done} of {total}{end}")
-        stream.flush()
-
-    return show
-
-
-def calibration_from(directory: Path | None) -> Calibration | None:
-    """Read the measured points; what is wrong with their store is said on stderr."""
-    if directory is None:
-        return None
-    from gpudesk import diagnostics
-    from gpudesk.fit.calibration import Calibration
-    from gpudesk.sources.calibration_store import CalibrationStore
-
-    store = CalibrationStore(directory)
-    points = store.read()
-    if store.problem is not None:
-        diagnostics.say(f"gpudesk: {store.problem}")
-    return Calibration(points) if points else None
-
-
-def _look(workstation: Workstation) -> Desk:
-    from gpudesk.watch.poller import sample_once
-
-    return sample_once(workstation.sources, workstation.clock, LOOK_SECONDS)
-
-
-def situation_of(request: FitRequest, means: Means, desk: Desk | None) -> Situation:
+def situation_of(request: FitRequest, means: PlanningMeans, desk: Desk | None) -> Situation:
     """Return what the plan is made against: the cards as told, else those of the desk."""
     situation = _situation(request, means, desk)
     if request.engine == "ollama":
@@ -196,7 +64,7 @@ def situation_of(request: FitRequest, means: Means, desk: Desk | None) -> Situat
     return replace(situation, profile=engine, residents=())
 
 
-def _situation(request: FitRequest, means: Means, desk: Desk | None) -> Situation:
+def _situation(request: FitRequest, means: PlanningMeans, desk: Desk | None) -> Situation:
     reserve = means.settings.reserve_bytes
     if request.is_described or desk is None:
         return described(
@@ -208,7 +76,7 @@ def _situation(request: FitRequest, means: Means, desk: Desk | None) -> Situatio
 
 def _plan(
     request: FitRequest,
-    means: Means,
+    means: PlanningMeans,
     situation: Situation,
     source: ModelMetadataSource,
     desk: Desk | None,

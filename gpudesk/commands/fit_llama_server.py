@@ -11,7 +11,7 @@ from gpudesk.fit.values import LoadOptions
 from gpudesk.records import replace
 
 if TYPE_CHECKING:
-    from gpudesk.commands.fit import FitRequest
+    from gpudesk.commands.fit_request import FitRequest
     from gpudesk.fit.llama_server import FitOutcome
     from gpudesk.fit.values import CardBudget, EngineProfile, Wanted
     from gpudesk.planner_values import AskedModel

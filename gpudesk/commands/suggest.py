@@ -6,7 +6,9 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from gpudesk.columns import wrapped
-from gpudesk.commands.fit import FitRequest, Means, calibration_from, load_options, progress_on, situation_of
+from gpudesk.commands.fit import situation_of
+from gpudesk.commands.fit_request import FitRequest, load_options
+from gpudesk.commands.planning_session import PlanningMeans, calibration_from, progress_on
 from gpudesk.errors import ExitCode, UsageError
 from gpudesk.fit.values import Verdict, Wanted
 from gpudesk.units import gibibytes
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 
 
-def run(roles: tuple[str, ...], request: FitRequest, means: Means, out: TextIO) -> int:
+def run(roles: tuple[str, ...], request: FitRequest, means: PlanningMeans, out: TextIO) -> int:
     """Rank the sets, print them, and return the exit code: 0 when at least one fits.
 
     Raises:

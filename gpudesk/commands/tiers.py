@@ -7,7 +7,8 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from gpudesk.columns import Column, table, wrapped
-from gpudesk.commands.fit import FitRequest, Means, calibration_from, load_options, progress_on
+from gpudesk.commands.fit_request import FitRequest, load_options
+from gpudesk.commands.planning_session import PlanningMeans, calibration_from, progress_on
 from gpudesk.errors import ExitCode, SourceError
 from gpudesk.fit.tiers import SMALL_MODEL_GB, TIERS, Tier, TierModel, tier_of, tiers
 from gpudesk.fit.values import Verdict, Wanted
@@ -36,7 +37,7 @@ _MODEL_COLUMNS = (
 _WORDS = {Verdict.FITS: "fits", Verdict.TIGHT: "tight", Verdict.SPILLS: "spills", Verdict.DOES_NOT_FIT: "no"}
 
 
-def run(request: FitRequest, means: Means, out: TextIO) -> int:
+def run(request: FitRequest, means: PlanningMeans, out: TextIO) -> int:
     """Plan each model alone on each tier, print, and return the exit code.
 
     Without names, the installed models are planned; where nobody tells what is installed, the table of cards alone is

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gpudesk.commands.fit import Means
+from gpudesk.commands.planning_session import PlanningMeans
 from gpudesk.config import Settings
 from gpudesk.domain.model import InstalledModel
 from gpudesk.errors import FailureKind, SourceError, UsageError
@@ -49,10 +49,10 @@ class NamedModels(ModelMetadataSource):
         return FoundModel(name, metadata_of(simulated(name)))
 
 
-def means_with(models: ModelMetadataSource) -> Means:
-    """Means that look at nothing but these models."""
+def means_with(models: ModelMetadataSource) -> PlanningMeans:
+    """PlanningMeans that look at nothing but these models."""
 
     def no_workstation() -> Workstation:
         raise AssertionError("nobody asked for this computer")
 
-    return Means(Settings(), no_workstation, lambda workstation: models)
+    return PlanningMeans(Settings(), no_workstation, lambda workstation: models)

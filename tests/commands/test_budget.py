@@ -10,7 +10,7 @@ import pytest
 
 from gpudesk.clock import SYSTEM_CLOCK
 from gpudesk.commands.budget import BudgetRequest, request_from, run
-from gpudesk.commands.fit import Means
+from gpudesk.commands.planning_session import PlanningMeans
 from gpudesk.config import Settings
 from gpudesk.domain.card import Card, CardProcess, CardsSample, Driver, ProcessAccounting
 from gpudesk.domain.desk import Desk
@@ -63,11 +63,11 @@ class Rig:
         sources = (FakeSource("nvml", self.cards), FakeSource("host", Host(64 << 30, 1 << 30)))
         return Workstation(sources, SYSTEM_CLOCK, Settings())
 
-    def means(self) -> Means:
+    def means(self) -> PlanningMeans:
         def metadata(workstation: Workstation | None) -> Any:
             raise AssertionError("nobody asked for a model")
 
-        return Means(Settings(), self.workstation, metadata)
+        return PlanningMeans(Settings(), self.workstation, metadata)
 
 
 def shown(request: BudgetRequest, rig: Rig | None = None) -> tuple[int, str]:

@@ -14,7 +14,9 @@ import pytest
 
 from gpudesk.build import open_workstation, planning_means
 from gpudesk.commands import fit
-from gpudesk.commands.fit import FitRequest, Means, load_options, progress_on, request_from, smaller_siblings
+from gpudesk.commands.fit import smaller_siblings
+from gpudesk.commands.fit_request import FitRequest, load_options, request_from
+from gpudesk.commands.planning_session import PlanningMeans, progress_on
 from gpudesk.config import Settings
 from gpudesk.domain.model import InstalledModel
 from gpudesk.errors import ExitCode, SourceError, UsageError
@@ -83,24 +85,24 @@ def described(*models: str | Path, **options: Any) -> FitRequest:
     return FitRequest(tuple(AskedModel(str(model)) for model in models), **chosen)
 
 
-def means(tmp_path: Path | None = None, **settings: Any) -> Means:
-    """Means without any engine and computer."""
+def means(tmp_path: Path | None = None, **settings: Any) -> PlanningMeans:
+    """PlanningMeans without any engine and computer."""
 
     def refuse() -> Any:
         raise AssertionError("this computer was looked at")
 
     made = planning_means(refuse, Settings(**settings), demo=False)
-    return Means(made.settings, made.workstation, made.metadata, tmp_path)
+    return PlanningMeans(made.settings, made.workstation, made.metadata, tmp_path)
 
 
-def answered(request: FitRequest, given: Means | None = None) -> tuple[int, dict[str, Any]]:
+def answered(request: FitRequest, given: PlanningMeans | None = None) -> tuple[int, dict[str, Any]]:
     """Exit code and document."""
     out = io.StringIO()
     code = fit.run(request, given or means(), out)
     return code, json.loads(out.getvalue())
 
 
-def texted(request: FitRequest, given: Means | None = None) -> tuple[int, str]:
+def texted(request: FitRequest, given: PlanningMeans | None = None) -> tuple[int, str]:
     out = io.StringIO()
     code = fit.run(request, given or means(), out)
     return code, out.getvalue()
@@ -238,39 +240,39 @@ class TestMeasuredPoints:
 
 
 @pytest.fixture
-def demo() -> Means:
+def demo() -> PlanningMeans:
     """The simulated workstation, new for each question."""
     return planning_means(lambda: open_workstation(Settings(), demo="coding"), Settings(), demo=True)
 
 
 class TestDemo:
-    def test_models_beside_what_is_loaded(self, demo: Means) -> None:
+    def test_models_beside_what_is_loaded(self, demo: PlanningMeans) -> None:
         code, content = answered(FitRequest((AskedModel("qwen3:14b", 8192), AskedModel("bge-m3")), as_json=True), demo)
         assert code in (0, 1)
         assert [model["name"] for model in content["models"]] == ["qwen3:14b", "bge-m3:latest"]
         assert content["cards"][0]["name"] == "NVIDIA GeForce RTX 4090"
         assert 0 < content["cards"][0]["available_bytes"] < content["cards"][0]["memory_total_bytes"]
 
-    def test_what_is_too_much_comes_with_alternatives(self, demo: Means) -> None:
+    def test_what_is_too_much_comes_with_alternatives(self, demo: PlanningMeans) -> None:
         request = FitRequest((AskedModel("llama3.3:70b", 32768),), as_json=True)
         code, content = answered(request, demo)
         assert (code, content["verdict"]) == (1, "spills")
         assert content["models"][0]["layers_on_gpu"] < content["models"][0]["layers_total"]
 
-    def test_the_text_says_that_it_is_simulated(self, demo: Means) -> None:
+    def test_the_text_says_that_it_is_simulated(self, demo: PlanningMeans) -> None:
         _, text = texted(FitRequest((AskedModel("qwen3:8b"),)), demo)
         assert text.startswith("DEMO: ")
 
-    def test_a_name_that_is_not_installed(self, demo: Means) -> None:
+    def test_a_name_that_is_not_installed(self, demo: PlanningMeans) -> None:
         with pytest.raises(UsageError, match="qwen3:15b is not installed") as caught:
             answered(FitRequest((AskedModel("qwen3:15b"),)), demo)
         assert "qwen3:14b" in (caught.value.hint or "")
 
-    def test_a_cloud_model(self, demo: Means) -> None:
+    def test_a_cloud_model(self, demo: PlanningMeans) -> None:
         with pytest.raises(UsageError, match="cloud model"):
             answered(FitRequest((AskedModel("gpt-oss:120b-cloud"),)), demo)
 
-    def test_every_installed_model_can_be_planned(self, demo: Means) -> None:
+    def test_every_installed_model_can_be_planned(self, demo: PlanningMeans) -> None:
         request = FitRequest((), cards=("RTX 4090",))
         with demo.opened(request) as (station, desk):
             assert desk is not None

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from gpudesk.commands import suggest
-from gpudesk.commands.fit import FitRequest, Means
+from gpudesk.commands.fit_request import FitRequest
+from gpudesk.commands.planning_session import PlanningMeans
 from gpudesk.errors import UsageError
 from gpudesk.fit.suggest import RoleChoice, Suggestion
 from gpudesk.fit.values import Verdict
@@ -20,14 +21,14 @@ GIB = 1 << 30
 ROLES = ("chat", "autocomplete", "embed")
 
 
-def answered(roles: tuple[str, ...], given: Means, **options: Any) -> tuple[int, dict[str, Any]]:
+def answered(roles: tuple[str, ...], given: PlanningMeans, **options: Any) -> tuple[int, dict[str, Any]]:
     """Exit code and document."""
     out = io.StringIO()
     code = suggest.run(roles, FitRequest((), as_json=True, **options), given, out)
     return code, json.loads(out.getvalue())
 
 
-def test_sets_for_three_roles_on_the_card_that_is_here(demo: Means) -> None:
+def test_sets_for_three_roles_on_the_card_that_is_here(demo: PlanningMeans) -> None:
     code, content = answered(ROLES, demo)
     assert code == 0
     assert list(content) == ["schema_version", "roles", "suggestions"]
@@ -40,19 +41,19 @@ def test_sets_for_three_roles_on_the_card_that_is_here(demo: Means) -> None:
     assert all(0 < total < 24 * GIB for total in totals)
 
 
-def test_a_small_card_gets_small_models(demo: Means) -> None:
+def test_a_small_card_gets_small_models(demo: PlanningMeans) -> None:
     _, large = answered(ROLES, demo, cards=("RTX 5090",))
     code, small = answered(ROLES, demo, memory=(8 * GIB,))
     assert code == 0
     assert small["suggestions"][0]["total_bytes"] < large["suggestions"][0]["total_bytes"]
 
 
-def test_a_card_on_which_nothing_fits(demo: Means) -> None:
+def test_a_card_on_which_nothing_fits(demo: PlanningMeans) -> None:
     code, _ = answered(("chat",), demo, memory=(64 << 20,))
     assert code == 1
 
 
-def test_a_role_nobody_can_do_is_said(demo: Means, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_role_nobody_can_do_is_said(demo: PlanningMeans, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gpudesk.fit.suggest.missing_roles", lambda candidates, roles: ("embed",))
     with pytest.raises(UsageError, match="is for embed"):
         answered(ROLES, demo)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gpudesk.commands import tiers
-from gpudesk.commands.fit import FitRequest
+from gpudesk.commands.fit_request import FitRequest
 from gpudesk.errors import ExitCode, UsageError
 from gpudesk.fit.tiers import TIERS
 from gpudesk.planner_values import AskedModel
