@@ -1,7 +1,4 @@
-"""What an editor will ask of an engine, as its configuration says, held against what the desk knows.
-
-One set of rules for every editor: its module tells what would be sent, here it is told what that does.
-"""
+"""What an editor will ask of an engine, as its configuration says, and where in the file it says so."""
 
 from __future__ import annotations
 
@@ -9,29 +6,47 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpudesk.domain.keep_alive import KeepAliveWish
+from gpudesk.domain.keep_alive import FOREVER, KeepAliveWish
 from gpudesk.errors import ExportError
-from gpudesk.exports.values import Finding, Severity
+from gpudesk.exports.text_file import line_and_column
+from gpudesk.exports.values import Edit
 from gpudesk.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from gpudesk.domain.desk import Desk
     from gpudesk.exports.values import ChosenModel
 
 _LOCAL = re.compile(r"//(?:localhost|0\.0\.0\.0|\[::1?\])(?=[:/]|\Z)", re.IGNORECASE)
-_MIDDLE_WORDS = (
-    "coder",
-    "codestral",
-    "starcoder",
-    "codegemma",
-    "codellama",
-    "deepseek-coder",
-    "granite",
-    "stable-code",
-)
-"""In names of models that fill in the middle, for engines that do not tell."""
+
+_DURATION = re.compile(r"(?P<sign>[-+]?)(?P<parts>(?:\d{1,9}(?:\.\d{1,9})?(?:ms|h|m|s))+)\Z")
+_UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something stands in a file, such that something else can be put there without touching the rest."""
+
+    path: Path
+    line: int
+    where: str
+    """Key path."""
+    start: int
+    """`start` to `end` of the file's text; both the same where it is missing and would be put in."""
+    end: int
+    before: str = ""
+    after: str = ""
+    """What goes around the new text where it is put in."""
+
+    def edits(self, text: str) -> tuple[Edit, ...]:
+        """Return what puts another text there."""
+        return (Edit(self.start, self.end, f"{self.before}{text}{self.after}"),)
+
+
+def place_within(path: Path, where: str, text: str, start: int, end: int, value: str) -> Place | None:
+    """Return where a value stands within `start` to `end` of a text; None where it is written with escapes."""
+    found = text.find(value, start, end) if value else -1
+    return None if found < 0 else Place(path, line_and_column(text, found)[0], where, found, found + len(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,181 +76,50 @@ class Request:
     """Whether the URL has to be one below /v1; None: either will do."""
     v1_path: str = "/v1"
     """What the URL has to end with then."""
+    adds: str = "/api/…"
+    """What the editor puts behind a URL that must not be below /v1."""
+    url_place: Place | None = None
+    """Where the URL is written; None: it is not, or not in a way that can be changed safely."""
+    context_place: Place | None = None
+    """Where the context is or would be written."""
+    context_key: str = ""
+    """What to set it with, in words: `max_tokens of the model in language_models.ollama.available_models`."""
+    keep_alive_place: Place | None = None
+    """Where the keep-alive is written."""
+
+
+def bare_url(url: str) -> str:
+    """Return an engine's URL as it was written, without what is below it."""
+    text = re.sub(r"(?i)/(?:v1|api)(?:/.*)?\Z", "", url.strip().rstrip("/")).rstrip("/")
+    return text if "://" in text else f"http://{text}"
 
 
 def base_url(url: str) -> str:
     """Return an engine's URL such that two of one server are the same."""
-    text = re.sub(r"(?i)/(?:v1|api)(?:/.*)?\Z", "", url.strip().rstrip("/")).rstrip("/")
-    if "://" not in text:
-        text = f"http://{text}"
-    return _LOCAL.sub("//127.0.0.1", text)
+    return _LOCAL.sub("//127.0.0.1", bare_url(url))
+
+
+def seconds_of(text: str) -> float | None:
+    """Return the seconds of a duration as Go writes it (`30m`, `1h30m`, `-1m`); None when it is none."""
+    match = _DURATION.match(text.strip())
+    if match is None:
+        return None
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|h|m|s)", match["parts"])
+    total = sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+    return -1.0 if match["sign"] == "-" and total else total
+
+
+def sent_keep_alive(value: object) -> KeepAliveWish | None:
+    """Return what an engine makes of a keep-alive that is sent: seconds or a duration, negative for ever."""
+    seconds = value if isinstance(value, (int, float)) and not isinstance(value, bool) else seconds_of(str(value))
+    if seconds is None:
+        return None
+    return FOREVER if seconds < 0 else KeepAliveWish(float(seconds))
 
 
 def full_name(name: str) -> str:
     """Return a model's name with its tag: `llama3` is `llama3:latest`."""
     return name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
-
-
-def findings(requests: Sequence[Request], desk: Desk | None) -> tuple[Finding, ...]:
-    """Return what is wrong with what an editor would send."""
-    found = [finding for request in requests for finding in _of_url(request)]
-    found += _differing_contexts(requests)
-    if desk is not None:
-        found += [finding for request in requests for finding in _on_desk(request, desk)]
-    return tuple(found)
-
-
-def _finding(
-    request: Request, code: str, severity: Severity, message: str, effect: str, fix: str | None = None
-) -> Finding:
-    return Finding(code, severity, request.path, request.line, request.where, message, effect, fix)
-
-
-def _of_url(request: Request) -> Iterable[Finding]:
-    if request.url is None or request.wants_v1 is None:
-        return
-    ends = re.search(r"(?i)/v1(?:/|\Z)", request.url) is not None
-    if ends and not request.wants_v1:
-        yield _finding(
-            request,
-            "v1-in-url",
-            Severity.ERROR,
-            f"{request.url} ends with /v1",
-            f"{request.editor} adds /api/… to it, which is nowhere: every request fails",
-            f"Write {base_url(request.url)}",
-        )
-    if not ends and request.wants_v1:
-        yield _finding(
-            request,
-            "v1-missing",
-            Severity.ERROR,
-            f"{request.url} does not end with {request.v1_path}",
-            f"{request.editor} speaks the protocol of OpenAI, which the engine answers below /v1 only: "
-            "every request fails",
-            f"Write {base_url(request.url)}{request.v1_path}",
-        )
-
-
-def _differing_contexts(requests: Sequence[Request]) -> Iterable[Finding]:
-    first: dict[tuple[str, str], Request] = {}
-    for request in requests:
-        key = (base_url(request.url or ""), full_name(request.model))
-        other = first.setdefault(key, request)
-        if other.context_length == request.context_length:
-            continue
-        yield _finding(
-            request,
-            "context-differs",
-            Severity.WARNING,
-            f"{request.model} is asked for {_context(request)} here and {_context(other)} in {other.where}",
-            "the engine loads it anew at every change from one to the other",
-            "Give both the same context",
-        )
-
-
-def _context(request: Request) -> str:
-    return "the engine's own context" if request.context_length is None else f"a context of {request.context_length}"
-
-
-def _on_desk(request: Request, desk: Desk) -> Iterable[Finding]:
-    name = full_name(request.model)
-    engine = next((each for each in desk.engines if request.url and base_url(each.url) == base_url(request.url)), None)
-    if engine is None and request.url is not None:
-        return
-    url = engine.url if engine is not None else desk.engines[0].url if desk.engines else None
-    installed = [each for each in desk.installed if each.engine_url == url]
-    model = next((each for each in installed if full_name(each.name) == name), None)
-    if installed and model is None:
-        yield _finding(
-            request,
-            "not-installed",
-            Severity.ERROR,
-            f"{request.model} is not installed",
-            "every request is answered with 404",
-            f"ollama pull {request.model}, or choose another one",
-        )
-        return
-    if request.completes and model is not None and not _fills_in(name, model.capabilities):
-        yield _finding(
-            request,
-            "chat-model-completes",
-            Severity.WARNING,
-            f"{request.model} was not made to fill in the middle",
-            "completions are prose or nothing",
-            "Choose one that was, such as qwen2.5-coder:1.5b-base",
-        )
-    yield from _on_loaded(request, desk, url, name)
-
-
-def _fills_in(name: str, capabilities: Sequence[str] | None) -> bool:
-    return "insert" in (capabilities or ()) or any(word in name.lower() for word in _MIDDLE_WORDS)
-
-
-def _on_loaded(request: Request, desk: Desk, url: str | None, name: str) -> Iterable[Finding]:
-    pin = next(
-        (each.wish for each in desk.pins if each.wish.engine_url == url and full_name(each.wish.name) == name), None
-    )
-    loaded = next((each for each in desk.models if each.engine_url == url and full_name(each.name) == name), None)
-    planned = pin.context_length if pin is not None and pin.context_length is not None else None
-    what = "is pinned with"
-    if planned is None and loaded is not None:
-        planned, what = loaded.context_length, "is loaded with"
-    if planned is not None and request.context_length not in (None, planned):
-        yield _finding(
-            request,
-            "context-mismatch",
-            Severity.WARNING,
-            f"{request.model} {what} a context of {planned}; {request.editor} asks for {request.context_length}",
-            "the first request loads it anew",
-            f"Set it to {planned}",
-        )
-    if planned is not None and request.context_length is None and request.own_context:
-        yield _finding(
-            request,
-            "context-unset",
-            Severity.WARNING,
-            f"{request.model} {what} a context of {planned}; {request.editor} is not told, and sends one of its own",
-            "the first request loads it anew",
-            f"Set it to {planned}",
-        )
-    elif planned is not None and request.context_length is None and not request.compatible:
-        yield _finding(
-            request,
-            "context-not-sent",
-            Severity.HINT,
-            f"{request.model} {what} a context of {planned}; {request.editor} sends none",
-            "where the engine's own default is another one, the first request loads it anew",
-            f"Derive a model with num_ctx {planned} in its parameters: every client agrees then",
-        )
-    elif planned is not None and request.context_length is None:
-        yield _finding(
-            request,
-            "context-cannot-be-sent",
-            Severity.HINT,
-            f"{request.model} {what} a context of {planned}; below /v1 none can be asked for",
-            "where the engine's own default is another one, the first request loads it anew",
-            f"Derive a model with num_ctx {planned} in its parameters, or set OLLAMA_CONTEXT_LENGTH={planned}",
-        )
-    if pin is None:
-        return
-    if request.keep_alive is not None and request.keep_alive.seconds is not None:
-        yield _finding(
-            request,
-            "keep-alive-undoes-pin",
-            Severity.WARNING,
-            f"{request.model} is pinned; {request.editor} sends a keep-alive of {request.keep_alive.wire} s",
-            "the first request turns the pin into that",
-            "Set it to -1",
-        )
-    if request.keep_alive is None and loaded is None:
-        yield _finding(
-            request,
-            "keep-alive-cannot-be-sent",
-            Severity.HINT,
-            f"{request.model} is pinned and not loaded; {request.editor} cannot send a keep-alive",
-            "a request that loads it gives it the engine's default, five minutes",
-            "Load it with gpudesk first: a request without a keep-alive leaves it as it is",
-        )
 
 
 def compatible_notes(editor: str, models: Sequence[ChosenModel]) -> list[str]:

@@ -9,16 +9,15 @@ memory, so it is the same one.
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpudesk.domain.keep_alive import FOREVER, KeepAliveWish
 from gpudesk.errors import ExportError
 from gpudesk.exports.editor import Found
 from gpudesk.exports.editors.jsonc_file import own_file, unreadable, without_own_files
-from gpudesk.exports.requests import Request, findings, required
-from gpudesk.exports.text_file import read_text
+from gpudesk.exports.request_rules import findings
+from gpudesk.exports.requests import Place, Request, place_within, required, sent_keep_alive
+from gpudesk.exports.text_file import line_and_column, read_text
 from gpudesk.exports.values import Export, Finding, Role, Way
 from gpudesk.paths import shortened
 from gpudesk.records import replace
@@ -29,8 +28,10 @@ if TYPE_CHECKING:
     from gpudesk.domain.desk import Desk
     from gpudesk.exports.editor import Surroundings
     from gpudesk.exports.values import Chosen, ChosenModel
+    from gpudesk.exports.yaml_tree import Document, Node
 
 _EFFECT = "Aider does not start"
+_VARIABLE = "OLLAMA_API_BASE"
 _CONFIG, _SETTINGS = ".aider.gpudesk.conf.yml", ".aider.gpudesk.model.settings.yml"
 
 
@@ -98,7 +99,7 @@ def _config(chat: ChosenModel, settings: Path) -> str:
         f"model: {model}\n"
         f"weak-model: {model}\n"
         f"editor-model: {model}\n"
-        f"set-env:\n  - {json.dumps(f'OLLAMA_API_BASE={chat.engine_url}')}\n"
+        f"set-env:\n  - {json.dumps(f'{_VARIABLE}={chat.engine_url}')}\n"
         f"model-settings-file: {json.dumps(str(settings), ensure_ascii=False)}\n"
     )
 
@@ -113,48 +114,66 @@ def _requests(path: Path, settings: Path) -> Iterable[Request]:
     """Read both files with the parser for Continue's, which takes all of the YAML that people write."""
     from gpudesk.exports.yaml_tree import read
 
-    file = read_text(path)
-    document = read(file.text)
-    data = document.data(document.root)
-    if not isinstance(data, dict):
+    document = read(read_text(path).text)
+    root = document.root
+    if root is None or root.kind != "mapping":
         return
-    given = data.get("set-env") or []
-    variables = dict(
-        str(each).split("=", 1) for each in (given if isinstance(given, list) else [given]) if "=" in str(each)
-    )
-    url = variables.get("OLLAMA_API_BASE", "http://127.0.0.1:11434")
+    url, url_place = _address(path, document)
     extra = _extra_params(settings)
     for key in ("model", "weak-model", "editor-model"):
-        provider, _, name = str(data.get(key) or "").partition("/")
-        if provider not in {"ollama", "ollama_chat"} or not name:
+        node = root.get(key)
+        full = str(document.data(node) or "")
+        provider, _, name = full.partition("/")
+        if node is None or provider not in {"ollama", "ollama_chat"} or not name:
             continue
-        told = extra.get(f"{provider}/{name}", {})
-        line = next((n for n, text in enumerate(file.text.split("\n"), 1) if re.match(rf"{key}\s*:", text)), None)
-        context, stays = told.get("num_ctx"), told.get("keep_alive")
+        told, params = extra.get(full, (None, None))
+        context = told.data(params.get("num_ctx")) if told is not None and params is not None else None
+        stays = told.data(params.get("keep_alive")) if told is not None and params is not None else None
         yield Request(
             "Aider",
             path,
-            line,
+            line_and_column(document.text, node.start)[0],
             key,
             name,
             url,
             context_length=context if type(context) is int else None,
-            keep_alive=None if type(stays) is not int else FOREVER if stays < 0 else KeepAliveWish(float(stays)),
+            keep_alive=None if stays is None else sent_keep_alive(stays),
             own_context=True,
             wants_v1=False,
+            url_place=url_place,
+            context_place=_param_place(settings, told, params, full, "num_ctx"),
+            context_key=f"extra_params.num_ctx of {full} in {settings.name}",
+            keep_alive_place=_param_place(settings, told, params, full, "keep_alive"),
         )
 
 
-def _extra_params(settings: Path) -> dict[str, dict[str, object]]:
+def _address(path: Path, document: Document) -> tuple[str, Place | None]:
+    """Return the address that `set-env` sets, and where."""
+    given = document.root.get("set-env") if document.root is not None else None
+    for node in [] if given is None else given.items() or [given]:
+        name, found, url = str(document.data(node)).partition("=")
+        if found and name == _VARIABLE:
+            return url, place_within(path, f"set-env.{name}", document.text, node.start, node.end, url)
+    return "http://127.0.0.1:11434", None
+
+
+def _extra_params(settings: Path) -> dict[str, tuple[Document, Node]]:
+    """Return what the settings of models say is sent with each request, by the model's name."""
     from gpudesk.exports.yaml_tree import read
 
-    file = read_text(settings)
-    if file.data is None:
-        return {}
-    document = read(file.text)
-    listed = document.data(document.root)
+    document = read(read_text(settings).text)
     told = {}
-    for entry in listed if isinstance(listed, list) else []:
-        if isinstance(entry, dict) and isinstance(entry.get("extra_params"), dict):
-            told[str(entry.get("name"))] = entry["extra_params"]
+    for entry in document.root.items() if document.root is not None else ():
+        params = entry.get("extra_params")
+        if params is not None and params.kind == "mapping":
+            told[str(document.data(entry.get("name")))] = (document, params)
     return told
+
+
+def _param_place(path: Path, document: Document | None, params: Node | None, model: str, key: str) -> Place | None:
+    """Return where a parameter is written, when that is on one line and nowhere else used."""
+    node = params.get(key) if params is not None else None
+    if document is None or node is None or node.kind != "scalar" or node.anchor or node.tag or node.style in {"|", ">"}:
+        return None
+    line = line_and_column(document.text, node.start)[0]
+    return Place(path, line, f"{model}.extra_params.{key}", node.start, node.end)

@@ -12,8 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpudesk.exports.editor import Found
-from gpudesk.exports.editors.jsonc_file import JsoncSettings, line_of, own_file, without_own_files
-from gpudesk.exports.requests import Request, compatible_notes, findings, required
+from gpudesk.exports.editors.jsonc_file import (
+    JsoncSettings,
+    checked,
+    line_of,
+    own_file,
+    place_before,
+    place_of,
+    without_own_files,
+)
+from gpudesk.exports.requests import Request, compatible_notes, required
 from gpudesk.exports.values import Export, Finding, Role, Severity, Way
 from gpudesk.paths import shortened
 
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
     from gpudesk.exports.values import Chosen
 
 _EFFECT = "Claude Code leaves all of it out"
+_CHAT_MODELS = ("ANTHROPIC_MODEL", "ANTHROPIC_DEFAULT_OPUS_MODEL", "ANTHROPIC_DEFAULT_SONNET_MODEL")
 _MODELS = tuple(f"ANTHROPIC_DEFAULT_{size}_MODEL" for size in ("OPUS", "SONNET", "HAIKU"))
 
 
@@ -58,15 +67,8 @@ class ClaudeCode:
 
     def check(self, around: Surroundings, desk: Desk | None) -> tuple[Finding, ...]:
         """Find what is silently wrong."""
-        found: list[Finding] = []
-        for file in self.files(around):
-            document = JsoncSettings(self.id, self.name, file.path, _EFFECT).read()
-            if isinstance(document, Finding):
-                found.append(document)
-            elif document is not None:
-                found += findings(list(_requests(document, file.path)), desk)
-                found += _missing_models(document, file.path)
-        return tuple(found)
+        settings = [JsoncSettings(self.id, self.name, file.path, _EFFECT) for file in self.files(around)]
+        return checked(settings, desk, _requests, _missing_models)
 
     def remove(self, around: Surroundings) -> Export:
         """Return no file of gpudesk's; the user's were never changed."""
@@ -85,9 +87,17 @@ def _requests(document: Document, path: Path) -> Iterable[Request]:
     for name in ("ANTHROPIC_MODEL", *_MODELS, "ANTHROPIC_SMALL_FAST_MODEL"):
         node = root.at(("env", name))
         if node is not None and isinstance(node.data, str) and node.data:
-            line = line_of(document, node)
             yield Request(
-                "Claude Code", path, line, f"env.{name}", node.data, base.data, compatible=True, wants_v1=False
+                "Claude Code",
+                path,
+                line_of(document, node),
+                f"env.{name}",
+                node.data,
+                base.data,
+                compatible=True,
+                wants_v1=False,
+                adds="/v1/messages",
+                url_place=place_of(document, path, "env.ANTHROPIC_BASE_URL", base),
             )
 
 
@@ -96,8 +106,14 @@ def _missing_models(document: Document, path: Path) -> Iterable[Finding]:
     base = root.at(("env", "ANTHROPIC_BASE_URL")) if root is not None else None
     if root is None or base is None or "anthropic.com" in str(base.data):
         return
+    nodes = [node for name in _CHAT_MODELS if (node := root.at(("env", name))) is not None]
+    known = [node.data for node in nodes if isinstance(node.data, str) and node.data]
+    environment = root.at(("env",))
     for name in _MODELS:
-        if root.at(("env", name)) is None:
+        if root.at(("env", name)) is None and environment is not None:
+            # Another model for one of the sizes would put the first out of memory.
+            place = place_before(document, path, f"env.{name}", environment.child("ANTHROPIC_BASE_URL"), name)
+            edits = () if place is None or not known else place.edits(json.dumps(known[0]))
             yield Finding(
                 "model-missing",
                 Severity.WARNING,
@@ -106,5 +122,6 @@ def _missing_models(document: Document, path: Path) -> Iterable[Finding]:
                 f"env.{name}",
                 f"{name} is not set",
                 "Claude Code asks the engine for a model of Anthropic's, which it does not have",
-                "Set it to the chat model",
+                f"Set it to {known[0]}" if known else "Set it to the chat model",
+                edits,
             )

@@ -8,14 +8,16 @@ knows no profiles: for it, the keys have to be in `config.toml`.
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpudesk.errors import ExportError
 from gpudesk.exports.editor import Found
 from gpudesk.exports.editors.jsonc_file import backups_of, own_file, unreadable, without_own_files
-from gpudesk.exports.requests import Request, compatible_notes, findings, required
-from gpudesk.exports.text_file import read_text
+from gpudesk.exports.request_rules import findings
+from gpudesk.exports.requests import Place, Request, compatible_notes, required
+from gpudesk.exports.text_file import line_and_column, read_text
 from gpudesk.exports.toml_splice import check as parsed
 from gpudesk.exports.toml_splice import scalar_text, table_text, with_values, without_ours
 from gpudesk.exports.values import Export, FileChange, Finding, Role, Severity, Way
@@ -126,15 +128,17 @@ def _providers(data: Mapping[str, Any]) -> dict[str, Any]:
 def _findings(path: Path, text: str, data: Mapping[str, Any]) -> Iterable[Finding]:
     for name, provider in _providers(data).items():
         if provider.get("wire_api", "responses") != "responses":
+            place = _place(path, text, name, "wire_api")
             yield Finding(
                 "wire-api",
                 Severity.ERROR,
                 path,
-                _line(text, "wire_api"),
+                _line(text, "wire_api") if place is None else place.line,
                 f"model_providers.{name}.wire_api",
                 f'wire_api is "{provider["wire_api"]}"',
                 "Codex refuses to start: since 2026 it speaks the Responses API only",
                 'Set it to "responses"; Ollama answers it since 0.13.3',
+                () if place is None else place.edits("responses"),
             )
     if "profile" in data or "profiles" in data:
         key = "profile" if "profile" in data else "profiles"
@@ -146,8 +150,40 @@ def _findings(path: Path, text: str, data: Mapping[str, Any]) -> Iterable[Findin
             key,
             f"{key} is no longer read",
             "since Codex 0.134 a profile is a file NAME.config.toml beside this one",
-            "Move it there",
+            f"{_moved(data)}, and take {key} out of this file",
         )
+
+
+def _moved(data: Mapping[str, Any]) -> str:
+    """Say where profiles have to go."""
+    profiles = data.get("profiles")
+    names = list(profiles) if isinstance(profiles, dict) else []
+    if not names:
+        return "Start it with  codex --profile NAME"
+    return "Put " + "; ".join(f"the keys of [profiles.{name}] into {name}.config.toml" for name in names)
+
+
+def _place(path: Path, text: str, provider: str, key: str) -> Place | None:
+    """Return where the value of a provider's key stands within its quotes; None where that is not certain.
+
+    TOML has several ways to write a table, so each line with such a key is tried: the right one is the one whose change
+    changes that value and nothing else.
+    """
+    for found in re.finditer(rf"\b{key}[\"']?[ \t]*=[ \t]*([\"'])(?P<value>[^\"'\\\r\n]*)\1", text):
+        start, end = found.span("value")
+        wanted = tomllib.loads(text)
+        told = _providers(wanted).get(provider, {})
+        if told.get(key) != found["value"]:
+            continue
+        told[key] = "gpudesk is here"
+        try:
+            right = tomllib.loads(f"{text[:start]}gpudesk is here{text[end:]}") == wanted
+        except tomllib.TOMLDecodeError:
+            right = False
+        if right:
+            where = f"model_providers.{provider}.{key}"
+            return Place(path, line_and_column(text, start)[0], where, start, end)
+    return None
 
 
 def _requests(path: Path, text: str, data: Mapping[str, Any], own: Mapping[str, Any]) -> Iterable[Request]:
@@ -155,4 +191,14 @@ def _requests(path: Path, text: str, data: Mapping[str, Any], own: Mapping[str, 
     provider = _providers(data).get(str(name), {})
     url = provider.get("base_url")
     if isinstance(model, str) and isinstance(url, str):
-        yield Request("Codex", path, _line(text, "model"), "model", model, url, compatible=True, wants_v1=True)
+        yield Request(
+            "Codex",
+            path,
+            _line(text, "model"),
+            "model",
+            model,
+            url,
+            compatible=True,
+            wants_v1=True,
+            url_place=_place(path, text, str(name), "base_url") if "base_url" in text else None,
+        )

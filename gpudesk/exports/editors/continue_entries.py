@@ -9,6 +9,7 @@ from gpudesk.exports.editors.continue_edits import Fixes
 from gpudesk.exports.editors.continue_known import DEFAULT_CONTEXT, known_context, max_tokens
 from gpudesk.exports.editors.continue_schema import Reader
 from gpudesk.exports.editors.continue_shapes import DEFAULT_ROLES, ROLES
+from gpudesk.exports.requests import seconds_of
 from gpudesk.records import dataclass
 from gpudesk.text import clean
 
@@ -166,20 +167,6 @@ def _keep_alive(value: object, there: bool) -> tuple[bool, float | None]:
     if isinstance(value, str):
         return True, seconds_of(value)
     return there, None
-
-
-_DURATION = re.compile(r"(?P<sign>[-+]?)(?P<parts>(?:\d{1,9}(?:\.\d{1,9})?(?:ms|h|m|s))+)\Z")
-_UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-
-
-def seconds_of(text: str) -> float | None:
-    """Return the seconds of a duration as Go writes it (`30m`, `1h30m`, `-1m`); None when it is none."""
-    match = _DURATION.match(text.strip())
-    if match is None:
-        return None
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|h|m|s)", match["parts"])
-    total = sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
-    return -1.0 if match["sign"] == "-" and total else total
 
 
 def _url(text: str | None, there: bool) -> str | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from gpudesk.exports.editors.continue_entries import Source, seconds_of
+from gpudesk.exports.editors.continue_entries import Source
+from gpudesk.exports.requests import seconds_of
 from gpudesk.exports.values import Severity
 from gpudesk.text import clean
 
@@ -20,7 +21,7 @@ _ENV_READ = frozenset(
     (
         *("apiType", "apiVersion", "deployment", "deploymentId", "projectId", "region", "profile"),
         *("accessKeyId", "secretAccessKey", "modelArn", "aiGatewaySlug", "accountId"),
-        *("useLegacyCompletionsEndpoint"),
+        "useLegacyCompletionsEndpoint",
     )
 )
 """Of a model's `env` (core/config/yaml/models.ts `applyEnvOptions`)."""

@@ -10,10 +10,10 @@ import difflib
 import re
 from typing import TYPE_CHECKING, Any
 
-from gpudesk.exports.editors.continue_entries import seconds_of
 from gpudesk.exports.editors.continue_report import is_harmless, shown
 from gpudesk.exports.editors.continue_schema import Mismatch, MismatchKind
 from gpudesk.exports.editors.continue_shapes import ROLES
+from gpudesk.exports.requests import seconds_of
 from gpudesk.exports.values import Edit, Severity
 from gpudesk.exports.yaml_text import flow_text
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from gpudesk.errors import ExportError, StoreError
 from gpudesk.exports.jsonc_splice import with_values, without_ours
-from gpudesk.exports.jsonc_tree import Document, KeyPath, Node, read
+from gpudesk.exports.jsonc_tree import Child, Document, KeyPath, Node, read
+from gpudesk.exports.request_rules import findings
+from gpudesk.exports.requests import Place, place_within
 from gpudesk.exports.text_file import line_and_column, read_text
 from gpudesk.exports.values import Export, FileChange, Finding, Severity, Way
 from gpudesk.exports.writing import backups
@@ -17,9 +19,11 @@ from gpudesk.exports.written import Write, digest_of
 from gpudesk.records import dataclass, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from gpudesk.domain.desk import Desk
     from gpudesk.exports.editor import Surroundings
+    from gpudesk.exports.requests import Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,50 @@ def unreadable(path: Path, error: ExportError, effect: str) -> Finding:
     found = re.search(r"(?:\A|, )line (\d+)", error.message)
     line = None if found is None else int(found[1])
     return Finding("unreadable", Severity.ERROR, path, line, "", error.message, effect, error.hint)
+
+
+def checked(
+    settings: Sequence[JsoncSettings],
+    desk: Desk | None,
+    requests: Callable[[Document, Path], Iterable[Request]],
+    others: Callable[[Document, Path], Iterable[Finding]] = lambda _document, _path: (),
+) -> tuple[Finding, ...]:
+    """Return what is wrong in an editor's files.
+
+    Args:
+        settings: the files; those that are not there are passed over.
+        desk: what is installed, loaded and pinned.
+        requests: what a file makes the editor send.
+        others: what is wrong in it that is peculiar to the editor.
+    """
+    found: list[Finding] = []
+    for each in settings:
+        document = each.read()
+        if isinstance(document, Finding):
+            found.append(document)
+        elif document is not None:
+            found += (*findings(list(requests(document, each.path)), desk), *others(document, each.path))
+    return tuple(found)
+
+
+def place_of(document: Document, path: Path, where: str, node: Node | None) -> Place | None:
+    """Return where a scalar stands, within the quotes of a text; None when there is none, or one with escapes."""
+    if node is None or node.kind != "scalar":
+        return None
+    if isinstance(node.data, str):
+        return place_within(path, where, document.text, node.start + 1, node.end - 1, node.data)
+    return Place(path, line_of(document, node), where, node.start, node.end)
+
+
+def place_before(document: Document, path: Path, where: str, member: Child | None, name: str) -> Place | None:
+    """Return where a new member would be put in: before one that is there, laid out like it."""
+    if member is None:
+        return None
+    line = re.search(r"\r?\n[ \t]*\Z", document.text[: member.start])
+    gap = " " if line is None else line[0]
+    place = member.start
+    number = line_and_column(document.text, place)[0]
+    return Place(path, number, where, place, place, f"{json.dumps(name)}: ", f",{gap}")
 
 
 def line_of(document: Document, node: Node) -> int:

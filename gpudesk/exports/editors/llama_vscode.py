@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpudesk.exports.editor import Found
-from gpudesk.exports.editors.jsonc_file import JsoncSettings, line_of, removal
+from gpudesk.exports.editors.jsonc_file import JsoncSettings, checked, line_of, place_before, place_of, removal
 from gpudesk.exports.editors.vscode import user_folders
-from gpudesk.exports.jsonc_tree import Document, KeyPath
-from gpudesk.exports.requests import Request, compatible_notes, findings, required
+from gpudesk.exports.jsonc_tree import Document, KeyPath, Node
+from gpudesk.exports.requests import Request, compatible_notes, required
 from gpudesk.exports.values import Finding, Role, Severity, Way
 
 if TYPE_CHECKING:
@@ -78,15 +78,7 @@ class LlamaVsCode:
 
     def check(self, around: Surroundings, desk: Desk | None) -> tuple[Finding, ...]:
         """Find what is silently wrong."""
-        found: list[Finding] = []
-        for file in self.files(around):
-            document = _settings(file.path).read()
-            if isinstance(document, Finding):
-                found.append(document)
-            elif document is not None:
-                found += _forgotten(document, file.path)
-                found += findings(list(_requests(document, file.path)), desk)
-        return tuple(found)
+        return checked([_settings(file.path) for file in self.files(around)], desk, _requests, _forgotten)
 
     def remove(self, around: Surroundings) -> Export:
         """Return the settings without gpudesk's."""
@@ -97,44 +89,67 @@ def _settings(path: Path) -> JsoncSettings:
     return JsoncSettings("llama-vscode", "llama.vscode", path, _EFFECT, unit="    ")
 
 
+def _node(document: Document, key: str) -> Node | None:
+    return document.root.at((_PREFIX + key,)) if document.root is not None else None
+
+
 def _text(document: Document, key: str) -> str:
-    node = document.root.at((_PREFIX + key,)) if document.root is not None else None
+    node = _node(document, key)
     return node.data if node is not None and isinstance(node.data, str) else ""
 
 
 def _line(document: Document, key: str) -> int | None:
-    node = document.root.at((_PREFIX + key,)) if document.root is not None else None
+    node = _node(document, key)
     return None if node is None else line_of(document, node)
 
 
 def _is_switched(document: Document) -> bool:
-    node = document.root.at((_PREFIX + "use_openai_endpoint",)) if document.root is not None else None
+    node = _node(document, "use_openai_endpoint")
     return node is not None and node.data is True
 
 
 def _forgotten(document: Document, path: Path) -> Iterable[Finding]:
     """Find a model that is named and never asked."""
-    if _text(document, "openai_client_model") and not _is_switched(document):
-        yield Finding(
-            "model-not-used",
-            Severity.ERROR,
-            path,
-            _line(document, "openai_client_model"),
-            _PREFIX + "openai_client_model",
-            "a model is named, and use_openai_endpoint is not true",
-            "llama.vscode asks /infill, which only llama-server has: no completion ever comes",
-            f'Set "{_PREFIX}use_openai_endpoint": true',
-        )
+    named, switch = "openai_client_model", "use_openai_endpoint"
+    if not _text(document, named) or _is_switched(document) or document.root is None:
+        return
+    place = place_of(document, path, _PREFIX + switch, _node(document, switch))
+    if _node(document, switch) is None:
+        place = place_before(document, path, _PREFIX + named, document.root.child(_PREFIX + named), _PREFIX + switch)
+    yield Finding(
+        "model-not-used",
+        Severity.ERROR,
+        path,
+        _line(document, named),
+        _PREFIX + named,
+        f"a model is named, and {switch} is not true",
+        "llama.vscode asks /infill, which only llama-server has: no completion ever comes",
+        f'Set "{_PREFIX}{switch}": true',
+        () if place is None else place.edits("true"),
+    )
 
 
 def _requests(document: Document, path: Path) -> Iterable[Request]:
     model = _text(document, "openai_client_model")
     if model and _is_switched(document):
-        line, url = _line(document, "endpoint"), _text(document, "endpoint") or "http://127.0.0.1:8012"
-        where = _PREFIX + "endpoint"
-        yield Request("llama.vscode", path, line, where, model, url, compatible=True, completes=True, wants_v1=True)
+        yield _request(document, path, "endpoint", model, completes=True)
     chat = _text(document, "ai_model")
     for key in ("endpoint_chat", "endpoint_tools"):
         if chat and _text(document, key):
-            line, url = _line(document, key), _text(document, key)
-            yield Request("llama.vscode", path, line, _PREFIX + key, chat, url, compatible=True, wants_v1=False)
+            yield _request(document, path, key, chat)
+
+
+def _request(document: Document, path: Path, key: str, model: str, *, completes: bool = False) -> Request:
+    return Request(
+        "llama.vscode",
+        path,
+        _line(document, key),
+        _PREFIX + key,
+        model,
+        _text(document, key) or "http://127.0.0.1:8012",
+        compatible=True,
+        completes=completes,
+        wants_v1=completes,
+        adds="/v1/chat/completions",
+        url_place=place_of(document, path, _PREFIX + key, _node(document, key)),
+    )

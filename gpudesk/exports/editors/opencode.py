@@ -13,10 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpudesk.exports.editor import Found
-from gpudesk.exports.editors.jsonc_file import JsoncSettings, line_of, own_file, printed, removal, without_own_files
+from gpudesk.exports.editors.jsonc_file import (
+    JsoncSettings,
+    checked,
+    line_of,
+    own_file,
+    place_of,
+    printed,
+    removal,
+    without_own_files,
+)
 from gpudesk.exports.jsonc_tree import Document, KeyPath
-from gpudesk.exports.requests import Request, compatible_notes, findings, required
-from gpudesk.exports.values import Export, Finding, Role, Way
+from gpudesk.exports.requests import Request, compatible_notes, required
+from gpudesk.exports.values import Export, Role, Way
 from gpudesk.paths import shortened
 from gpudesk.records import replace
 
@@ -25,7 +34,7 @@ if TYPE_CHECKING:
 
     from gpudesk.domain.desk import Desk
     from gpudesk.exports.editor import Surroundings
-    from gpudesk.exports.values import Chosen
+    from gpudesk.exports.values import Chosen, Finding
 
 _EFFECT = "opencode does not start"
 _OWN = "gpudesk.json"
@@ -62,14 +71,7 @@ class OpenCode:
 
     def check(self, around: Surroundings, desk: Desk | None) -> tuple[Finding, ...]:
         """Find what is silently wrong."""
-        found: list[Finding] = []
-        for file in self.files(around):
-            document = _settings(file.path).read()
-            if isinstance(document, Finding):
-                found.append(document)
-            elif document is not None:
-                found += findings(list(_requests(document, file.path)), desk)
-        return tuple(found)
+        return checked([_settings(file.path) for file in self.files(around)], desk, _requests)
 
     def remove(self, around: Surroundings) -> Export:
         """Return the user's files without gpudesk's values, and no file of gpudesk's."""
@@ -121,4 +123,14 @@ def _requests(document: Document, path: Path) -> Iterable[Request]:
         base = root.at(("provider", provider, "options", "baseURL")) if root is not None and model else None
         if node is None or base is None or not isinstance(base.data, str):
             continue
-        yield Request("opencode", path, line_of(document, node), key, model, base.data, compatible=True, wants_v1=True)
+        yield Request(
+            "opencode",
+            path,
+            line_of(document, node),
+            key,
+            model,
+            base.data,
+            compatible=True,
+            wants_v1=True,
+            url_place=place_of(document, path, f"provider.{provider}.options.baseURL", base),
+        )

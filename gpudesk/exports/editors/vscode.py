@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpudesk.exports.editor import Found
-from gpudesk.exports.editors.jsonc_file import JsoncSettings, line_of, removal
+from gpudesk.exports.editors.jsonc_file import JsoncSettings, checked, line_of, place_of, removal
 from gpudesk.exports.jsonc_tree import Document, KeyPath
-from gpudesk.exports.requests import Request, compatible_notes, findings, required
-from gpudesk.exports.values import Finding, Role, Way
+from gpudesk.exports.requests import Request, compatible_notes, required
+from gpudesk.exports.values import Role, Way
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gpudesk.domain.desk import Desk
     from gpudesk.exports.editor import Surroundings
-    from gpudesk.exports.values import Chosen, ChosenModel, Export
+    from gpudesk.exports.values import Chosen, ChosenModel, Export, Finding
 
 _EFFECT = "VS Code offers none of the models in it"
 _GROUP: KeyPath = (("name", "gpudesk"),)
@@ -53,14 +53,7 @@ class VsCode:
 
     def check(self, around: Surroundings, desk: Desk | None) -> tuple[Finding, ...]:
         """Find what is silently wrong."""
-        found: list[Finding] = []
-        for file in self.files(around):
-            document = _settings(file.path).read()
-            if isinstance(document, Finding):
-                found.append(document)
-            elif document is not None:
-                found += findings(list(_requests(document, file.path)), desk)
-        return tuple(found)
+        return checked([_settings(file.path) for file in self.files(around)], desk, _requests)
 
     def remove(self, around: Surroundings) -> Export:
         """Return the lists without gpudesk's group."""
@@ -107,15 +100,15 @@ def _requests(document: Document, path: Path) -> Iterable[Request]:
             name = data.get("id") if isinstance(data, dict) else None
             if isinstance(url, str) and isinstance(name, str):
                 where = f"[{place}].models[{number}]"
-                line = line_of(document, model.node)
                 yield Request(
                     "VS Code",
                     path,
-                    line,
+                    line_of(document, model.node),
                     where,
                     name,
                     url,
                     compatible=True,
                     wants_v1=True,
                     v1_path="/v1/chat/completions",
+                    url_place=place_of(document, path, f"{where}.url", model.node.at(("url",))),
                 )

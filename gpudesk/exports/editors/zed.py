@@ -10,21 +10,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpudesk.domain.keep_alive import FOREVER, KeepAliveWish
+from gpudesk.domain.keep_alive import FOREVER
 from gpudesk.exports.editor import Found
-from gpudesk.exports.editors.jsonc_file import JsoncSettings, line_of, removal
+from gpudesk.exports.editors.jsonc_file import JsoncSettings, checked, line_of, place_before, place_of, removal
 from gpudesk.exports.jsonc_tree import Document, KeyPath, Node
-from gpudesk.exports.requests import Request, findings, required
-from gpudesk.exports.values import Finding, Role, Way
+from gpudesk.exports.requests import Place, Request, required, sent_keep_alive
+from gpudesk.exports.values import Role, Way
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gpudesk.domain.desk import Desk
     from gpudesk.exports.editor import Surroundings
-    from gpudesk.exports.values import Chosen, ChosenModel, Export
+    from gpudesk.exports.values import Chosen, ChosenModel, Export, Finding
 
 _EFFECT = "Zed shows an error and goes on with the settings it had, or its defaults"
+_DEFAULT_URL = "http://localhost:11434"
+_LISTED = "language_models.ollama.available_models"
 _FORMATS = {
     "codellama": "code_llama",
     "starcoder": "star_coder",
@@ -57,11 +59,7 @@ class Zed:
 
     def check(self, around: Surroundings, desk: Desk | None) -> tuple[Finding, ...]:
         """Find what is silently wrong."""
-        settings = _settings(_path(around))
-        document = settings.read()
-        if document is None or isinstance(document, Finding):
-            return () if document is None else (document,)
-        return findings(list(_requests(document, settings.path)), desk)
+        return checked([_settings(_path(around))], desk, _requests)
 
     def remove(self, around: Surroundings) -> Export:
         """Return the settings without gpudesk's."""
@@ -132,7 +130,8 @@ def _requests(document: Document, path: Path) -> Iterable[Request]:
     root = document.root
     if root is None:
         return
-    url = _text(root.at(("language_models", "ollama", "api_url")))
+    url = root.at(("language_models", "ollama", "api_url"))
+    url_place = place_of(document, path, "language_models.ollama.api_url", url)
     for where in ("default_model", "inline_assistant_model", "commit_message_model", "thread_summary_model"):
         name = root.at(("agent", where, "model"))
         if name is None or _text(root.at(("agent", where, "provider"))) != "ollama":
@@ -145,46 +144,53 @@ def _requests(document: Document, path: Path) -> Iterable[Request]:
             line_of(document, listed or name),
             f"agent.{where}",
             str(name.data),
-            url or "http://localhost:11434",
+            _text(url) or _DEFAULT_URL,
             context_length=_context(told, root),
             own_context=True,
-            keep_alive=_keep_alive(told.get("keep_alive")),
+            # Zed sends -1 where nothing is written.
+            keep_alive=FOREVER if told.get("keep_alive") is None else sent_keep_alive(told["keep_alive"]),
             wants_v1=False,
+            url_place=url_place,
+            context_place=_context_place(document, path, listed),
+            context_key=f"max_tokens of {name.data} in {_LISTED}",
+            keep_alive_place=place_of(
+                document, path, f"{_LISTED}[{name.data}].keep_alive", listed.at(("keep_alive",)) if listed else None
+            ),
         )
     name = root.at(("edit_predictions", "ollama", "model"))
     if name is not None and _text(root.at(("edit_predictions", "provider"))) == "ollama":
-        api_url = _text(root.at(("edit_predictions", "ollama", "api_url")))
+        url = root.at(("edit_predictions", "ollama", "api_url"))
         yield Request(
             "Zed",
             path,
             line_of(document, name),
             "edit_predictions.ollama.model",
             str(name.data),
-            api_url or "http://localhost:11434",
+            _text(url) or _DEFAULT_URL,
             completes=True,
             wants_v1=False,
+            url_place=place_of(document, path, "edit_predictions.ollama.api_url", url),
         )
+
+
+def _context_place(document: Document, path: Path, listed: Node | None) -> Place | None:
+    """Return where the context of a model is written, or would be: the general one counts over that of the model."""
+    over = document.root.at(("language_models", "ollama", "context_window")) if document.root is not None else None
+    if over is not None:
+        return place_of(document, path, "language_models.ollama.context_window", over)
+    if listed is None or listed.kind != "object":
+        return None
+    where = f"{_LISTED}[{listed.data.get('name')}].max_tokens"
+    written = listed.at(("max_tokens",))
+    if written is not None:
+        return place_of(document, path, where, written)
+    return place_before(document, path, where, listed.children[0], "max_tokens")
 
 
 def _context(told: dict[str, Any], root: Node) -> int | None:
     over = root.at(("language_models", "ollama", "context_window"))
     value = over.data if over is not None else told.get("max_tokens")
     return value if type(value) is int else None
-
-
-def _keep_alive(value: Any) -> KeepAliveWish | None:
-    """Return what is sent: -1 where nothing is written."""
-    if value is None:
-        return FOREVER
-    if type(value) is int:
-        return FOREVER if value < 0 else KeepAliveWish(float(value))
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    text = str(value)
-    if text.startswith("-"):
-        return FOREVER
-    if text[-1:] in units and text[:-1].isdecimal():
-        return KeepAliveWish(float(text[:-1]) * units[text[-1]])
-    return None
 
 
 def _text(node: Node | None) -> str | None:

@@ -159,7 +159,10 @@ CASES: dict[str, list[tuple[str, str]]] = {
         (chat("requestOptions: {extraBodyProperties: {keep_alive: '-1'}}"),
          chat("requestOptions: {extraBodyProperties: {keep_alive: 30m}}")),
     ],
-    "env-ignored": [(chat("env: {OLLAMA_KEEP_ALIVE: -1}"), chat("env: {region: eu}"))],
+    "env-ignored": [
+        (chat("env: {OLLAMA_KEEP_ALIVE: -1}"), chat("env: {region: eu}")),
+        (chat("env: {u: 1}"), chat("env: {useLegacyCompletionsEndpoint: true}")),
+    ],
     "not-ascii": [
         (chat("apiKey: sk-“x”"), chat("apiKey: sk-x")),
         (chat("requestOptions: {headers: {X: ü}}"), chat("requestOptions: {headers: {X: u}}")),
