@@ -106,7 +106,7 @@ class DeskPlanner:
         return self._plannable(read_file(Path(path).expanduser()))
 
     def _plannable(self, found: FoundModel) -> PlannableModel:
-        from gpudesk.fit.estimate import prepare
+        from gpudesk.fit.prepared import prepare
 
         # Here, where headers are read in the background, rather than in the first plan that a key asks for.
         prepare(found.metadata)

@@ -222,7 +222,7 @@ _known: dict[int, _Shapes] = {}
 
 
 def _shapes(metadata: ModelMetadata) -> _Shapes:
-    """Return a model's matrices and kinds of layers (told apart by identity, as in `estimate.prepare`)."""
+    """Return a model's matrices and kinds of layers (told apart by identity, as in `prepared.prepare`)."""
     found = _known.get(id(metadata))
     if found is not None and found.metadata is metadata:
         return found

@@ -11,66 +11,30 @@ from typing import TYPE_CHECKING
 
 from gpudesk.domain.engine import Era
 from gpudesk.fit import projector
-from gpudesk.fit.architectures import ArchitectureRules, rules
 from gpudesk.fit.band import Uncertainty, band
 from gpudesk.fit.builds import takes_mixed_input
 from gpudesk.fit.compute import GraphOptions, compute_bytes, pipeline_bytes
 from gpudesk.fit.envelope import envelope
 from gpudesk.fit.kv_cache import KvLayout, kv_cache, padded
-from gpudesk.fit.metadata import ModelMetadata
 from gpudesk.fit.overhead import overhead
 from gpudesk.fit.placement import Burden, Placement, card_groups, margin_bytes, place
+from gpudesk.fit.prepared import Prepared, prepare
 from gpudesk.fit.resolved_load import Load, resolve
 from gpudesk.fit.speculation import drafted_tokens, loads_prediction, prediction_cache_bytes
 from gpudesk.fit.values import CardBudget, EngineProfile, Estimate, Parts, Wanted
-from gpudesk.fit.weights import WeightLayout, adapter_bytes, weights
-from gpudesk.records import dataclass, replace
+from gpudesk.fit.weights import adapter_bytes
+from gpudesk.records import replace
 
 if TYPE_CHECKING:
     from gpudesk.fit.calibration import Calibration
 
-REMEMBERED = 256
-"""Models whose tensors are not summed anew; a plan asks for the same few hundreds of times."""
-LOADS_REMEMBERED = 2048
+LOADS_REMEMBERED = 512
+"""Loads of one model that are not laid out anew."""
 REORDERING = frozenset(["vulkan", "metal"])
 """Backends with an order of their own (`graph_optimize` of ggml/src/ggml-vulkan and ggml-metal)."""
 PROJECTOR_ON_HOST = "the part that sees runs on the CPU: Ollama does not put it on so full a card"
 MATRICES_OF_A_LAYER = 3
 """The largest matrix of a layer is about a third of it: gate, up or down projection."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What of a model does not depend on how it is loaded."""
-
-    metadata: ModelMetadata
-    rules: ArchitectureRules
-    weights: WeightLayout
-    projector_bytes: int
-    """Weights of the projector."""
-
-
-_prepared: dict[int, Prepared] = {}
-_computed: dict[tuple[object, ...], dict[int, int]] = {}
-_caches: dict[tuple[object, ...], KvLayout] = {}
-
-
-def prepare(metadata: ModelMetadata) -> Prepared:
-    """Sum a model's tensors, once for each metadata value.
-
-    Values are told apart by identity, since comparing hundreds of tensors costs more than summing them; the memo holds
-    the value itself, so its identity cannot pass to another.
-    """
-    found = _prepared.get(id(metadata))
-    if found is not None and found.metadata is metadata:
-        return found
-    if len(_prepared) >= REMEMBERED:
-        _prepared.clear()
-        _computed.clear()
-        _caches.clear()
-    made = Prepared(metadata, rules(metadata), weights(metadata), projector.weights_bytes(metadata))
-    _prepared[id(metadata)] = made
-    return made
 
 
 def estimate(
@@ -152,19 +116,19 @@ def _cache(prepared: Prepared, load: Load, profile: EngineProfile) -> KvLayout:
     """Return the cache of every layer, remembered: a search asks for the same load on ever other cards."""
     options = load.options
     key = (
-        id(prepared), load.context_length, load.parallel, load.batch_size, load.flash_attention, profile.era,
+        load.context_length, load.parallel, load.batch_size, load.flash_attention, profile.era,
         options.kv_cache_type_k, options.kv_cache_type_v, options.unified_kv, options.swa_full, options.draft is None,
         options.drafted_tokens,
     )  # fmt: skip
-    found = _caches.get(key)
+    found = prepared.caches.get(key)
     if found is None:
         found = kv_cache(
             prepared.metadata, options, load.context_length, load.parallel, profile.era,
             known=prepared.rules, batch=load.batch_size, flash_attention=load.flash_attention,
         )  # fmt: skip
-        if len(_caches) >= LOADS_REMEMBERED:
-            _caches.clear()
-        _caches[key] = found
+        if len(prepared.caches) >= LOADS_REMEMBERED:
+            prepared.caches.clear()
+        prepared.caches[key] = found
     return found
 
 
@@ -175,15 +139,15 @@ def _compute(prepared: Prepared, load: Load, profile: EngineProfile) -> int:
     """
     kept = load.options
     key = (
-        id(prepared), load.batch_size, load.outputs, load.flash_attention, load.parallel, kept.kv_cache_type_k,
+        load.batch_size, load.outputs, load.flash_attention, load.parallel, kept.kv_cache_type_k,
         kept.kv_cache_type_v, kept.unified_kv, kept.swa_full, kept.drafted_tokens, profile.kind, profile.version,
         profile.era, profile.backend,
     )  # fmt: skip
-    found = _computed.get(key)
+    found = prepared.computed.get(key)
     if found is None:
-        if len(_computed) >= LOADS_REMEMBERED:
-            _computed.clear()
-        found = _computed[key] = {}
+        if len(prepared.computed) >= LOADS_REMEMBERED:
+            prepared.computed.clear()
+        found = prepared.computed[key] = {}
 
     def at(context: int) -> int:
         cache = _cache(prepared, replace(load, context_length=context), profile)

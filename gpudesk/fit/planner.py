@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from gpudesk.domain.engine import Era
 from gpudesk.fit.arrangement import Arranger
 from gpudesk.fit.calibration import Calibration
-from gpudesk.fit.estimate import prepare
 from gpudesk.fit.filling import Arranged
 from gpudesk.fit.kv_cache import kv_cache
 from gpudesk.fit.load_sequence import LoadSequence
 from gpudesk.fit.placement import Burden
+from gpudesk.fit.prepared import prepare
 from gpudesk.fit.server_policy import forecast_of
 from gpudesk.fit.server_rules import Served
 from gpudesk.fit.server_scheduler import is_same

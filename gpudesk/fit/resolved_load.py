@@ -12,7 +12,7 @@ from gpudesk.fit.values import CardBudget, EngineProfile, LoadOptions
 from gpudesk.records import dataclass, replace
 
 if TYPE_CHECKING:
-    from gpudesk.fit.estimate import Prepared
+    from gpudesk.fit.prepared import Prepared
 
 DEFAULT_BATCH = 512
 FIRST_BUILD_WITH_FEW_OUTPUTS = 9538

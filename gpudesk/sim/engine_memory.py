@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from gpudesk.domain.engine import Era, era_of
 from gpudesk.fit import kv_cache as caches
 from gpudesk.fit import projector
-from gpudesk.fit.estimate import MATRICES_OF_A_LAYER, Prepared, estimate, prepare
+from gpudesk.fit.estimate import MATRICES_OF_A_LAYER, estimate
 from gpudesk.fit.from_keys import metadata_from_keys
 from gpudesk.fit.from_show import with_projector
 from gpudesk.fit.metadata import Tensor
 from gpudesk.fit.overhead import overhead
+from gpudesk.fit.prepared import Prepared, prepare
 from gpudesk.fit.values import CardBudget, EngineProfile, LoadOptions, Wanted
 from gpudesk.records import replace
 from gpudesk.sim.cards import MEBIBYTE
