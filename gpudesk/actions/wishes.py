@@ -22,7 +22,7 @@ from gpudesk.domain.engine import Era, era_of, limits_context
 from gpudesk.domain.keep_alive import FOREVER, KeepAlive, KeepAliveState, KeepAliveWish
 from gpudesk.domain.model import InstalledModel
 from gpudesk.records import dataclass, replace
-from gpudesk.units import duration
+from gpudesk.units import duration, percent
 
 TIMER_SECONDS, TIMER_RATIO = 2.0, 0.01
 """A timer counts as the one wished when it is no further from it than this: it runs down while one looks."""
@@ -141,7 +141,7 @@ def _beside(desk: Desk, wish: Load, there: LoadedModel, *, pinned_now: bool, res
     if there.name.casefold() != wish.name.casefold():
         notes.append(f"{wish.name} has the same weights as {there.name}, which is loaded: one runner serves both")
     if there.cpu_ratio:
-        notes.append(f"{there.name} is partly on the CPU; unload it first to have it loaded anew")
+        notes.append(f"{there.name} is {percent(there.cpu_ratio)} on the CPU; unload it first to have it loaded anew")
     reloads = asked is not None and asked != loaded
     if reloads and loaded is not None:
         change = f"with context {asked} instead of {loaded}"

@@ -19,6 +19,8 @@ class AlarmKind(StrEnum):
     """Models push each other out, or a pin is lost again and again."""
     STUCK_LOAD = "stuck_load"
     """A runner has been loading for much longer than a load takes."""
+    LEFT_BEHIND = "left_behind"
+    """A runner lives on although its server ended, and holds memory that no engine gives back."""
     LOW_MEMORY = "low_memory"
     """Less memory is free on a card than the user wants to know about."""
     HOT_CARD = "hot_card"

@@ -5,6 +5,9 @@ Where the driver gives no figures (WSL, Windows, missing permission), a local en
 the driver shows in use and nobody else is known to hold. What remains in use is the unattributed rest; what remains
 of the total is free. So holders + free = total whenever the total is known, whatever the input.
 
+A runner whose server ended is nobody's, and one of an engine that is not watched is that engine's: both are processes
+here, whatever weights they hold (`domain.serving`).
+
 Rows of one engine that share weights share a runner: the first name carries all of its memory, the others have
 `memory_bytes` 0, no card shares, the same runner and pids, and name the first one first in `shares_runner_with`. So
 sums over models stay sums over memory.
@@ -12,7 +15,8 @@ sums over models stay sums over memory.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import field
 
 from gpudesk.domain.card import Card
 from gpudesk.domain.desk import CardState, Holder, HolderKind, LoadedModel, MemorySource
@@ -21,7 +25,8 @@ from gpudesk.domain.join import RunnerGroup, join, model_groups, runner_groups
 from gpudesk.domain.loaded import loaded_models
 from gpudesk.domain.model import ModelDetails
 from gpudesk.domain.placing import CardTable, Placing, card_table, place
-from gpudesk.domain.process import Process, ProcessSample
+from gpudesk.domain.process import Process, ProcessSample, ServerProcess
+from gpudesk.domain.serving import Serving, may_be_watched
 from gpudesk.domain.settle import settle
 from gpudesk.records import dataclass
 from gpudesk.units import gibibytes
@@ -34,10 +39,11 @@ NAMES_IN_NOTE = 4
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """The cards with their holders, and the loaded models with what they hold."""
+    """The cards with their holders, the loaded models with what they hold, and the engines' servers."""
 
     cards: tuple[CardState, ...]
     models: tuple[LoadedModel, ...]
+    servers: tuple[ServerProcess, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,10 @@ class _Owners:
     runners: dict[int, RunnerGroup]
     """Runners that no listed model was matched to."""
     processes: dict[int, Process]
+    strangers: frozenset[int] = frozenset()
+    """Runners that belong to no engine that is watched."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Models by the file they are made of, for runners that nothing else names."""
 
 
 def attribute(
@@ -67,7 +77,9 @@ def attribute(
     by_pid = {process.pid: process for process in processes.processes} if processes else {}
     in_container = processes is not None and processes.in_container
     groups = model_groups(engines, details)
-    unmatched = join(groups, runner_groups(by_pid))
+    serving = Serving(processes.servers if processes else (), engines)
+    unmatched = join(groups, runner_groups(by_pid), serving)
+    servers = serving.servers()
     placings = [Placing(group) for group in groups]
     tables = [card_table(settle(card), by_pid, in_container=in_container) for card in cards]
     place(placings, tables)
@@ -75,12 +87,15 @@ def attribute(
         {pid: placing for placing in placings for pid in placing.group.pids},
         {pid: runner for runner in unmatched for pid in runner.pids},
         by_pid,
+        frozenset(runner.process.pid for runner in unmatched if not may_be_watched(runner.process, servers, engines)),
+        {group.weights: group.models[0].name for group in reversed(groups) if group.weights} if unmatched else {},
     )
     rows = {(row.engine_url, row.name): row for placing in placings for row in loaded_models(placing, tables)}
     order = dict.fromkeys((engine.url, model.name) for engine in engines for model in engine.models)
     return Attribution(
         tuple(_card_state(position, table, placings, owners) for position, table in enumerate(tables)),
         tuple(rows[key] for key in order),
+        servers,
     )
 
 
@@ -145,7 +160,7 @@ def _process_holders(table: CardTable, owners: _Owners) -> list[Holder]:
         holders.append(_process_holder(pid, share, owners.processes.get(pid), stranger=pid in table.strangers))
     for runner, share in runners.items():
         here = tuple(pid for pid in runner.pids if pid in table.settled.shares)
-        holders.append(_runner_holder(runner, share, here))
+        holders.append(_runner_holder(runner, share, here, owners))
     if claimed_from_strangers and table.stranger_bytes > claimed_from_strangers:
         holders.append(
             Holder(
@@ -169,16 +184,16 @@ def _process_holder(pid: int, share: int, process: Process | None, *, stranger: 
     return Holder(HolderKind.PROCESS, name, share, pids=(pid,), note=note)
 
 
-def _runner_holder(runner: RunnerGroup, share: int, pids: tuple[int, ...]) -> Holder:
+def _runner_holder(runner: RunnerGroup, share: int, pids: tuple[int, ...], owners: _Owners) -> Holder:
     """Name a runner whose model no engine lists: Ollama 0.30 and later list a model only when it has loaded."""
-    model = runner.runner.model_name or "unknown model"
-    return Holder(
-        HolderKind.PROCESS,
-        f"ollama runner ({model})",
-        share,
-        pids=pids,
-        note="no engine lists its model: it may be loading, or belong to an engine that is not watched",
-    )
+    model = runner.runner.model_name or owners.names.get(runner.runner.blob_digest or "") or "unknown model"
+    if runner.process.orphaned:
+        note = "its server ended and left it behind"
+    elif runner.process.pid in owners.strangers:
+        note = "belongs to an engine that is not watched"
+    else:
+        note = "no engine lists its model: it may be loading, or belong to an engine that is not watched"
+    return Holder(HolderKind.PROCESS, f"ollama runner ({model})", share, pids=pids, note=note)
 
 
 def _rest_note(position: int, table: CardTable, owners: _Owners, rest: int) -> str | None:

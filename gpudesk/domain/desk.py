@@ -18,7 +18,7 @@ from gpudesk.domain.keep_alive import KeepAlive, KeepAliveBounds
 from gpudesk.domain.model import InstalledModel, ModelDetails
 from gpudesk.domain.pin import Pin, PinState
 from gpudesk.domain.problem import Problem
-from gpudesk.domain.process import Process, Runner
+from gpudesk.domain.process import Process, Runner, ServerProcess
 from gpudesk.domain.reading import Failure
 from gpudesk.records import dataclass
 
@@ -153,6 +153,8 @@ class Desk:
     engines: tuple[Engine, ...] = ()
     processes: tuple[Process, ...] = ()
     """Every process on a card and every runner."""
+    servers: tuple[ServerProcess, ...] = ()
+    """The engines' servers among this computer's processes, each with the engines it is known to answer for."""
     details: tuple[ModelDetails, ...] = ()
     host: Host | None = None
     driver: Driver | None = None

@@ -25,6 +25,8 @@ class EventKind(StrEnum):
     """All of it is on the card again."""
     ENGINE_GONE = "engine_gone"
     ENGINE_BACK = "engine_back"
+    ENGINE_RESTARTED = "engine_restarted"
+    """Its server was ended and started again, too fast for anybody to miss its answers."""
     ENGINE_UPDATED = "engine_updated"
     """It answers with another version than before."""
     DRIVER_GONE = "driver_gone"

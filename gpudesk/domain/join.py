@@ -13,6 +13,7 @@ from functools import partial
 from gpudesk.domain.engine import EngineSample, Era, era_of
 from gpudesk.domain.model import EngineModel, ModelDetails
 from gpudesk.domain.process import Process, Runner
+from gpudesk.domain.serving import Serving
 from gpudesk.records import dataclass
 
 REGISTRY_PREFIXES = ("registry.ollama.ai/library/", "registry.ollama.ai/", "library/")
@@ -119,26 +120,37 @@ def _owner(process: Process, by_pid: dict[int, Process]) -> int | None:
     return None
 
 
-def join(groups: Sequence[ModelGroup], runners: Sequence[RunnerGroup]) -> list[RunnerGroup]:
+def join(
+    groups: Sequence[ModelGroup], runners: Sequence[RunnerGroup], serving: Serving | None = None
+) -> list[RunnerGroup]:
     """Give every runner to the group whose model it holds; return the runners nobody claims.
 
     By blob, then by the name the command line (MLX) or the manifests tell, then by elimination: one runner and one
-    model left over belong together unless their blobs are known to differ.
+    model left over belong together unless their blobs are known to differ, or their servers.
+
+    Args:
+        groups: the engines' models.
+        runners: what was found among the processes.
+        serving: which server answers for which engine; what the clear cases here tell is added to it.
     """
     local = [group for group in groups if group.local]
-    parents: dict[int, str] = {}
+    serving = Serving() if serving is None else serving
     left = list(runners)
     for by_first in (True, False):
-        left = _join_by_blob(local, left, parents, by_first=by_first)
-    left = _join_by_name(local, left, parents)
+        left = _join_by_blob(local, left, serving, by_first=by_first)
+    left = _join_by_name(local, left, serving)
     open_groups = [group for group in local if not group.runners]
-    if len(left) == 1 and len(open_groups) == 1 and _may_be(left[0], open_groups[0]):
-        open_groups[0].runners.append(left.pop())
+    if len(open_groups) == 1:
+        (group,) = open_groups
+        mine = [runner for runner in left if _may_serve(runner, group, serving)]
+        if len(mine) == 1 and _may_be(mine[0], group):
+            group.runners.append(mine[0])
+            left.remove(mine[0])
     return left
 
 
 def _join_by_blob(
-    groups: Sequence[ModelGroup], runners: Sequence[RunnerGroup], parents: dict[int, str], *, by_first: bool
+    groups: Sequence[ModelGroup], runners: Sequence[RunnerGroup], serving: Serving, *, by_first: bool
 ) -> list[RunnerGroup]:
     """Join by the file a runner was started with: the weights, and in a second pass any file of the model."""
     holders: dict[str, list[ModelGroup]] = {}
@@ -146,56 +158,66 @@ def _join_by_blob(
         for blob in group.blobs[:1] if by_first else group.blobs[1:]:
             if group not in holders.setdefault(blob, []):
                 holders[blob].append(group)
-    return _give(runners, parents, lambda runner: holders.get(runner.blob_digest or "", []))
+    return _give(runners, serving, lambda runner: holders.get(runner.blob_digest or "", []))
 
 
-def _join_by_name(
-    groups: Sequence[ModelGroup], runners: Sequence[RunnerGroup], parents: dict[int, str]
-) -> list[RunnerGroup]:
+def _join_by_name(groups: Sequence[ModelGroup], runners: Sequence[RunnerGroup], serving: Serving) -> list[RunnerGroup]:
     holders: dict[str, list[ModelGroup]] = {}
     for group in groups:
         for model in group.models:
             holders.setdefault(plain_name(model.name), []).append(group)
     return _give(
-        runners, parents, lambda runner: holders.get(plain_name(runner.model_name), []) if runner.model_name else []
+        runners, serving, lambda runner: holders.get(plain_name(runner.model_name), []) if runner.model_name else []
     )
 
 
 def _give(
-    runners: Sequence[RunnerGroup],
-    parents: dict[int, str],
-    candidates: Callable[[Runner], Sequence[ModelGroup]],
+    runners: Sequence[RunnerGroup], serving: Serving, candidates: Callable[[Runner], Sequence[ModelGroup]]
 ) -> list[RunnerGroup]:
     """Give each runner to the best candidate, the clear cases first; return those without a candidate.
 
     Several local engines may list the same weights. Runners of one engine have one parent, and each engine has one
     runner per set of weights, so a parent seen in a clear case, the context and a missing runner tell them apart.
     """
-    open_cases: list[RunnerGroup] = []
+    open_cases: list[tuple[RunnerGroup, list[ModelGroup]]] = []
+    clear_cases: list[tuple[RunnerGroup, ModelGroup]] = []
     left: list[RunnerGroup] = []
     for runner in runners:
-        found = candidates(runner.runner)
+        found = [group for group in candidates(runner.runner) if serving.allows(runner.process, group.engine_url)]
         if not found:
             left.append(runner)
         elif len(found) > 1:
-            open_cases.append(runner)
+            open_cases.append((runner, found))
         else:
-            found[0].runners.append(runner)
-            if runner.process.parent_pid is not None:
-                parents.setdefault(runner.process.parent_pid, found[0].engine_url)
-    for runner in open_cases:
-        best = max(candidates(runner.runner), key=partial(_score, runner=runner, parents=parents))
-        best.runners.append(runner)
-        if runner.process.parent_pid is not None:
-            parents.setdefault(runner.process.parent_pid, best.engine_url)
-    return left
+            clear_cases.append((runner, found[0]))
+    clear_cases.sort(key=lambda case: _score(case[1], runner=case[0], serving=serving), reverse=True)
+    for runner, group in clear_cases:
+        _give_to(group, runner, serving, left)
+    for runner, found in open_cases:
+        _give_to(max(found, key=partial(_score, runner=runner, serving=serving)), runner, serving, left)
+    return sorted(left, key=lambda runner: runner.process.pid)
 
 
-def _score(group: ModelGroup, runner: RunnerGroup, parents: dict[int, str]) -> tuple[int, int, int]:
-    bound = parents.get(runner.process.parent_pid) if runner.process.parent_pid is not None else None
+def _give_to(group: ModelGroup, runner: RunnerGroup, serving: Serving, left: list[RunnerGroup]) -> None:
+    """Let a group have a runner, unless it has one of another server already."""
+    known = {other.process.parent_pid for other in group.runners} - {None}
+    if known and runner.process.parent_pid is not None and runner.process.parent_pid not in known:
+        left.append(runner)
+        return
+    group.runners.append(runner)
+    serving.learn(runner.process, group.engine_url)
+
+
+def _score(group: ModelGroup, runner: RunnerGroup, serving: Serving) -> tuple[int, int, int]:
+    bound = serving.learned(runner.process)
     context = runner.runner.context_per_slot
     same_context = context is not None and any(model.context_length == context for model in group.models)
     return (0 if bound is None else 1 if bound == group.engine_url else -1, int(not group.runners), int(same_context))
+
+
+def _may_serve(runner: RunnerGroup, group: ModelGroup, serving: Serving) -> bool:
+    """Tell whether a runner's server may be the one of a group's engine."""
+    return serving.allows(runner.process, group.engine_url) and not serving.is_others(runner.process, group.engine_url)
 
 
 def _may_be(runner: RunnerGroup, group: ModelGroup) -> bool:

@@ -74,6 +74,20 @@ class Process:
     runner: Runner | None = None
     exists: bool = True
     """False: NVML names this pid but no such process is visible here (another pid namespace, or just gone)."""
+    orphaned: bool = False
+    """A runner whose server ended: it lives on, holds what it held, and no engine knows of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerProcess:
+    """A process that starts runners: the server of an engine."""
+
+    pid: int
+    started_at: datetime | None = None
+    listens: tuple[tuple[str, int], ...] | None = None
+    """Addresses and TCP ports; None where that is not told: another user's process, or one in a container."""
+    engine_urls: tuple[str, ...] = ()
+    """The engines it answers for, as far as that was found out (`domain.serving`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +97,5 @@ class ProcessSample:
     processes: tuple[Process, ...] = ()
     in_container: bool = False
     """We run in a container whose pid numbering is not the driver's; NVML's pids then match nothing here."""
+    servers: tuple[ServerProcess, ...] = ()
+    """Every engine's server that is alive, with and without runners."""

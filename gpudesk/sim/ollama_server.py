@@ -83,6 +83,7 @@ class OllamaServer:
         self.start_process()
         self._listener = HttpListener(self, port or self._port)
         self._port = self._listener.port
+        self.processes.listen(self.scheduler.server_pid, "127.0.0.1", self._port)
 
     def start_process(self) -> None:
         """Let `ollama serve` appear in the process table."""

@@ -26,6 +26,7 @@ class _Entry:
     raw: RawProcess
     resident_bytes: int
     hidden: bool = False
+    listens: tuple[tuple[str, int], ...] | None = None
 
 
 class SimulatedProcessTable:
@@ -93,6 +94,12 @@ class SimulatedProcessTable:
         with self._lock:
             self._entries[pid].hidden = True
 
+    def listen(self, pid: int, address: str, port: int) -> None:
+        """Let a process listen there."""
+        with self._lock:
+            if pid in self._entries:
+                self._entries[pid].listens = ((address, port),)
+
     def set_resident(self, pid: int, resident_bytes: int) -> None:
         """Change how much host memory a process occupies."""
         with self._lock:
@@ -135,6 +142,11 @@ class SimulatedProcessTable:
         """Return the host memory of one process."""
         entry = self._visible(pid)
         return None if entry is None else entry.resident_bytes
+
+    def listens(self, pid: int) -> tuple[tuple[str, int], ...] | None:
+        """Return where a process listens."""
+        entry = self._visible(pid)
+        return None if entry is None else entry.listens
 
     def runner_candidates(self) -> Iterable[RawProcess]:
         """Return every process with `llama` in its name."""

@@ -71,6 +71,10 @@ class ProcessTable(Protocol):
         """Return every process whose program name looks like an engine's runner, `llama` in its name."""
         ...
 
+    def listens(self, pid: int) -> tuple[tuple[str, int], ...] | None:
+        """Return the addresses and TCP ports at which a process listens; None where that cannot be seen or is none."""
+        ...
+
     def in_container(self) -> bool:
         """Tell whether we live in a pid namespace of our own, so that the driver may number processes differently."""
         ...
@@ -167,6 +171,12 @@ class PsutilProcessTable:
             return int(self._psutil.Process(pid).memory_info().rss)
         except (self._psutil.Error, OSError, ValueError, OverflowError):
             return None
+
+    def listens(self, pid: int) -> tuple[tuple[str, int], ...] | None:
+        """Look through the process's sockets; only its owner and root may."""
+        from gpudesk.sources.listening import listening
+
+        return listening(pid, self._proc)
 
     def runner_candidates(self) -> Iterable[RawProcess]:
         """Describe every process with `llama` in its program name."""

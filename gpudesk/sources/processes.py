@@ -14,6 +14,7 @@ from gpudesk.sources.manifests import Manifests
 from gpudesk.sources.process_names import is_worker, readable_name
 from gpudesk.sources.process_table import ProcessTable, PsutilProcessTable, RawProcess
 from gpudesk.sources.runner_argv import parse_runner
+from gpudesk.sources.server_processes import ServerProcesses
 from gpudesk.text import clean
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class _Known:
 
 
 class ProcessSource:
-    """Reads every process on a card and every Ollama runner, and nothing else."""
+    """Reads every process on a card, every Ollama runner and the servers that start them, and nothing else."""
 
     name = "processes"
 
@@ -61,6 +62,7 @@ class ProcessSource:
         self._table: ProcessTable = PsutilProcessTable() if table is None else table
         self._clock = clock
         self._manifests = Manifests(models_directories, clock=clock)
+        self._servers = ServerProcesses(self._table, clock)
         self._known: dict[int, _Known] = {}
         self._runners: set[int] = set()
         self._loaded: frozenset[str] = frozenset()
@@ -72,14 +74,17 @@ class ProcessSource:
         on_cards = {held.pid for state in desk.cards for held in state.card.processes}
         loaded = frozenset(f"{model.key} {model.digest}" for model in desk.models if model.local)
         now = self._clock.monotonic()
+        ended = self._servers.ended()
+        self._leave_behind(ended)
         processes = {pid: self._look(pid, now) for pid in on_cards | self._runners}
         vanished = {pid for pid in self._runners if processes[pid].runner is None}
-        if loaded != self._loaded or vanished:
+        if loaded != self._loaded or vanished or ended:
             self._scan_at, self._scan_delay = now, FIRST_RESCAN_SECONDS
         self._loaded = loaded
         self._runners = {pid for pid, process in processes.items() if process.runner is not None}
         if self._scan_at is None or now >= self._scan_at:
             for raw in self._table.runner_candidates():
+                self._servers.meet(raw)
                 process = self._remember(raw, now) if raw.pid not in processes else processes[raw.pid]
                 if process.runner is not None:
                     processes[raw.pid] = process
@@ -95,11 +100,19 @@ class ProcessSource:
         self._known = {pid: known for pid, known in self._known.items() if pid in processes}
         names, told = _loaded_names(desk), _loaded_blobs(desk)
         return ProcessSample(
-            tuple(self._finished(processes[pid], names, told) for pid in sorted(processes)), in_container
+            tuple(self._finished(processes[pid], names, told) for pid in sorted(processes)),
+            in_container,
+            self._servers.all(),
         )
 
     def close(self) -> None:
         """Nothing is held open."""
+
+    def _leave_behind(self, ended: frozenset[int]) -> None:
+        """Note of the runners of servers that ended that nobody's they are now, whoever the system gave them to."""
+        for known in self._known.values():
+            if known.process.runner is not None and known.process.parent_pid in ended:
+                known.process = replace(known.process, orphaned=True)
 
     def _look(self, pid: int, now: float) -> Process:
         """Return what is known of a pid, looking closely only when it is new, reused or due again."""
@@ -122,8 +135,15 @@ class ProcessSource:
         A process may have been seen between fork and exec, and programs name themselves after their start (vLLM's
         workers do); an old one hardly changes any more. So a process is looked at again at twice its age.
         """
+        stamp = self._table.stamp(raw.pid) if stamp is None else stamp
         parent = self._table.describe(raw.parent_pid) if raw.parent_pid and _needs_parent(raw) else None
         runner = parse_runner(raw.argv or (), parent_name=parent.name if parent else None)
+        orphaned = False
+        if runner is not None:
+            self._servers.meet(parent)
+            was = self._known.get(raw.pid)
+            left_behind = was is not None and was.stamp == stamp and was.process.orphaned
+            orphaned = left_behind or self._servers.is_orphan(raw.parent_pid, parent)
         named = replace(parent, container=raw.container) if parent is not None and is_worker(raw) else raw
         process = Process(
             pid=raw.pid,
@@ -133,9 +153,10 @@ class ProcessSource:
             started_at=raw.started_at,
             memory_resident_bytes=raw.memory_resident_bytes if runner else None,
             runner=runner,
+            orphaned=orphaned,
         )
         self._known[raw.pid] = _Known(
-            self._table.stamp(raw.pid) if stamp is None else stamp,
+            stamp,
             process,
             raw.opens_card,
             now + self._age_seconds(raw.started_at),
@@ -167,7 +188,7 @@ class ProcessSource:
         return replace(
             process,
             memory_resident_bytes=self._table.resident_bytes(process.pid),
-            runner=self._named(runner, names, told),
+            runner=self._named(runner, names, set() if process.orphaned else told),
         )
 
     def _named(self, runner: Runner, names: frozenset[str], told: set[str]) -> Runner:
@@ -181,7 +202,7 @@ class ProcessSource:
 
 
 def _needs_parent(raw: RawProcess) -> bool:
-    return is_worker(raw) or "llama-server" in (raw.name or "") or "llama-server" in "".join((raw.argv or ())[:1])
+    return is_worker(raw) or "llama" in (raw.name or "") or "llama" in "".join((raw.argv or ())[:1])
 
 
 def _loaded_names(desk: Desk) -> frozenset[str]:

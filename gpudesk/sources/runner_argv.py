@@ -120,6 +120,17 @@ def parse_runner(argv: Sequence[str], *, parent_name: str | None = None) -> Runn
     )
 
 
+def is_server(argv: Sequence[str] | None, name: str | None) -> bool:
+    """Tell whether a process is a server that starts runners: `ollama serve`, under whatever prefix it was built.
+
+    `ollama run` and the other commands are clients. Without a command line, as of some other users, the name decides.
+    """
+    if not argv:
+        return "ollama" in (name or "").lower() and argv is None
+    words = list(argv[1:])
+    return "ollama" in program_name(argv[0]) and "serve" in words[:1]
+
+
 def _is_ollamas(model: str, parent_name: str | None) -> bool:
     if parent_name is not None:
         return "ollama" in parent_name.lower()

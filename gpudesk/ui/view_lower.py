@@ -183,6 +183,7 @@ EVENT_WORDS: dict[EventKind, tuple[str, str]] = {
     EventKind.BACK_ON_CARD: ("✓", "on card"),
     EventKind.CARD_GONE: ("✗", "card gone"),
     EventKind.CARD_BACK: ("✓", "card back"),
+    EventKind.ENGINE_RESTARTED: ("↻", "restarted"),
     EventKind.ENGINE_UPDATED: ("↑", "updated"),
     EventKind.MEMORY_TAKEN: ("+", "taken"),
     EventKind.MEMORY_RELEASED: ("−", "released"),

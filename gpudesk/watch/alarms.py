@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from gpudesk.domain.alarm import Alarm, AlarmKind, AlarmLimits
 from gpudesk.domain.event import Event, EventKind, Severity
+from gpudesk.domain.serving import may_be_watched
 from gpudesk.records import dataclass, replace
 from gpudesk.units import gibibytes, percent
 from gpudesk.watch.known_models import is_spilled
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gpudesk.domain.desk import CardState, Desk
+    from gpudesk.domain.process import Process, Runner
 
 AlarmKey = tuple[str, str, str]
 
@@ -30,6 +32,7 @@ HOLDS_SECONDS = {
     AlarmKind.LOW_MEMORY: 5.0,
     AlarmKind.HOT_CARD: 10.0,
     AlarmKind.STUCK_LOAD: 0.0,
+    AlarmKind.LEFT_BEHIND: 10.0,
     AlarmKind.PING_PONG: 0.0,
     AlarmKind.THRASH: 0.0,
 }
@@ -47,6 +50,8 @@ THRASH_LOSSES = 3
 STUCK_SECONDS = 300.0
 """A runner whose model is still not listed after this is stuck: Ollama itself gives up a load that shows no progress
 for five minutes (OLLAMA_LOAD_TIMEOUT, envconfig/config.go at v0.33.0-rc2)."""
+
+_ALL_ON_CPU = "make room and load it again; if there is room, its engine does not see the card: look at its log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +156,7 @@ def _spilled(desk: Desk) -> Iterator[Alarm]:
     for model in desk.models:
         if model.local and is_spilled(model, desk):
             message = f"{model.name} runs {percent(model.cpu_ratio)} on the CPU"
-            advice = "make room and load it again, or give it less context"
+            advice = _ALL_ON_CPU if model.cpu_ratio == 1.0 else "make room and load it again, or give it less context"
             yield Alarm(AlarmKind.SPILLED, model.name, message, advice, desk.taken_at, model.engine_url)
 
 
@@ -220,7 +225,10 @@ def _stuck(desk: Desk) -> Iterator[Alarm]:
         runner = process.runner
         if runner is None or runner.blob_digest is None or not process.exists or process.pid in held:
             continue
-        if process.started_at is None:
+        if process.orphaned:
+            yield _left_behind(process, runner, desk)
+            continue
+        if process.started_at is None or not may_be_watched(process, desk.servers, desk.engines):
             continue
         seconds = (desk.taken_at - process.started_at).total_seconds()
         if seconds >= STUCK_SECONDS:
@@ -228,3 +236,16 @@ def _stuck(desk: Desk) -> Iterator[Alarm]:
             message = f"{name} has been loading for {span(seconds)} and is still not listed"
             advice = "look at the engine's log; ending the request that asked for it ends the load"
             yield Alarm(AlarmKind.STUCK_LOAD, name, message, advice, desk.taken_at)
+
+
+def _left_behind(process: Process, runner: Runner, desk: Desk) -> Alarm:
+    """Tell of a runner whose server ended: one that ends in order takes its runners with it, a killed one cannot."""
+    name = runner.model_name or f"process {process.pid}"
+    held = sum(
+        entry.memory_bytes or 0 for state in desk.cards for entry in state.card.processes if entry.pid == process.pid
+    )
+    on_host = not held and process.memory_resident_bytes
+    size = gibibytes(process.memory_resident_bytes if on_host else held)
+    where = " of host memory" if on_host else ""
+    message = f"the runner of {name} was left behind by a server that ended, and holds {size}{where}"
+    return Alarm(AlarmKind.LEFT_BEHIND, name, message, f"end it: kill {process.pid}", desk.taken_at)

@@ -14,8 +14,9 @@ from gpudesk.records import dataclass
 from gpudesk.watch.crashes import Vanished, crashes
 from gpudesk.watch.known_models import Left, Models, known, models_of
 from gpudesk.watch.memory_changes import Claims, memory_changes
-from gpudesk.watch.model_changes import RELOAD_WINDOW, EngineRound, looked_at
+from gpudesk.watch.model_changes import RELOAD_WINDOW, EngineRound, looked_at, update_ending
 from gpudesk.watch.outage_changes import cards, outages, versions
+from gpudesk.watch.restarts import Lives, next_lives, restarted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +39,8 @@ class Memory:
     """What other processes hold, as last told."""
     vanished: Vanished = field(default_factory=dict)
     """Listed models whose processes are gone."""
+    lives: Lives = field(default_factory=dict)
+    """The engines' servers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def remember(desk: Desk) -> Memory:
         for url in {model.engine_url for model in desk.models}
         for key, model in models_of(desk, url).items()
     }
-    return Memory(models=models, gone=gone, claims=claims)
+    return Memory(models=models, gone=gone, claims=claims, lives=next_lives({}, blank, desk))
 
 
 def with_events(events: tuple[Event, ...], comparison: Comparison, limit: int) -> tuple[Event, ...]:
@@ -95,18 +98,25 @@ def news(told: tuple[Event, ...], events: tuple[Event, ...]) -> tuple[Event, ...
 def compare(before: Desk, after: Desk, memory: Memory) -> Comparison:
     """Return what happened between two desks, given what is remembered of those before."""
     events: list[Event] = []
+    lives = next_lives(memory.lives, before, after)
+    if lives is not memory.lives:
+        events.extend(restarted(memory.lives, lives, memory.gone, after.taken_at))
+    server_news = lives is not memory.lives
+    memory = replace(memory, lives=lives) if server_news else memory
     if before.sources is not after.sources:
         told, gone = outages(after, memory.gone)
         events.extend(told)
         if gone != memory.gone:
             memory = replace(memory, gone=gone)
+    updated: list[Event] = []
     if before.engines is not after.engines:
-        events.extend(versions(before, after))
+        updated = versions(before, after)
+        events.extend(updated)
     if before.cards is not after.cards:
         events.extend(cards(before, after))
     revised: dict[Event, Event | None] = {}
-    if before.models is not after.models or _answers_again(before, after):
-        told, memory, revised = _models(before, after, memory)
+    if before.models is not after.models or server_news or updated or _answers_again(before, after):
+        told, memory, revised = _models(before, after, memory, {event.engine_url for event in updated})
         events.extend(told)
     if _unsettled(memory.claims) or not _same_processes(before, after):
         taken, claims = memory_changes(memory.claims, before, after)
@@ -150,14 +160,21 @@ def _remembered(memory: Memory, url: str) -> bool:
     return any(key[0] == url for key in memory.models)
 
 
-def _models(before: Desk, after: Desk, memory: Memory) -> tuple[list[Event], Memory, dict[Event, Event | None]]:
-    """Compare the models of every engine."""
+def _models(
+    before: Desk, after: Desk, memory: Memory, updated: set[str | None]
+) -> tuple[list[Event], Memory, dict[Event, Event | None]]:
+    """Compare the models of every engine; `updated` answer with another version than before."""
     events: list[Event] = []
     revised: dict[Event, Event | None] = {}
     models = dict(memory.models)
     left = {key: value for key, value in memory.left.items() if after.taken_at - value[1].at <= RELOAD_WINDOW}
     urls = {model.engine_url: None for desk in (before, after) for model in desk.models}
     urls.update((engine.url, None) for engine in after.engines if engine.reachable and _remembered(memory, engine.url))
+    urls.update((url, None) for url, _, _ in left)
     for url in urls:
-        EngineRound(url, before, after, models, left, revised, events).compare()
+        life = memory.lives.get(url)
+        ending = life.ending if life is not None else None
+        if url in updated and ending is None:
+            ending = update_ending(url, before, after, left)
+        EngineRound(url, before, after, models, left, revised, events, ending).compare()
     return events, replace(memory, models=models, left=left), revised

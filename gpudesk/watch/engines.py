@@ -90,10 +90,14 @@ def _stays(model: LoadedModel | None, watched: Watched, desk: Desk, silent_secon
 def _seen(model: LoadedModel, watched: Watched, desk: Desk) -> bool | None:
     """Tell whether any process of a model is still there; None when nobody who could know can be asked.
 
-    On the cards by the driver; by the process table as well, for what runs on the CPU alone.
+    On the cards by the driver; by the process table as well, for what runs on the CPU alone. A runner whose server
+    ended is still there and nobody's.
     """
     on_cards = _works(desk.source(CARDS))
     in_table = _works(desk.source(PROCESSES)) and watched.processes is not None
+    orphans = [process.pid for process in desk.processes if process.orphaned]
+    if in_table and any(pid in orphans for pid in model.pids):
+        return False
     if on_cards and any(process.pid in model.pids for card in watched.cards for process in card.processes):
         return True
     if in_table and watched.processes is not None:

@@ -47,6 +47,10 @@ class Known:
         early = self.timer.state is KeepAliveState.TIMED and left is not None and left > SLACK_SECONDS
         return span(left) if early and left is not None else None
 
+    def is_over(self, now: datetime) -> bool:
+        """Tell whether its time was up, or somebody had asked it to stop."""
+        return self.timer.state is not None and self.left_text(now) is None
+
 
 Models = Mapping[ModelKey, Known]
 Left = Mapping[ModelKey, tuple[Known, Event]]

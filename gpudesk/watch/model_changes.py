@@ -16,7 +16,16 @@ from gpudesk.watch.known_models import (
     models_of,
     other_process,
 )
-from gpudesk.watch.model_events import arrived, back_on_card, departed, evicted, keep_alive_changed, reloaded, spilled
+from gpudesk.watch.model_events import (
+    arrived,
+    back_on_card,
+    departed,
+    departed_with_server,
+    evicted,
+    keep_alive_changed,
+    reloaded,
+    spilled,
+)
 from gpudesk.watch.names import CARDS, engine_source
 from gpudesk.watch.outage_changes import DOWN
 from gpudesk.watch.timers import next_look
@@ -25,6 +34,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from gpudesk.domain.desk import Desk, LoadedModel
+    from gpudesk.watch.known_models import Left
+    from gpudesk.watch.restarts import Ending
 
 EVICTION_WINDOW = timedelta(seconds=10)
 """A model that leaves early this close to another's arrival probably made room for it."""
@@ -42,6 +53,18 @@ def looked_at(desk: Desk, url: str) -> datetime:
     return desk.taken_at if state is None or state.last_value_at is None else state.last_value_at
 
 
+def update_ending(url: str, before: Desk, after: Desk, left: Left) -> Ending | None:
+    """Return the end of the server that a new version tells of, when nothing says that models left before it.
+
+    The version is asked only now and then, so what left early and all at once left with the old server.
+    """
+    gone = {event.at for key, (_, event) in left.items() if key[0] == url}
+    stayed = models_of(before, url).keys() & models_of(after, url).keys()
+    if len(gone) > 1 or stayed:
+        return None
+    return Ending(min(gone, default=after.taken_at), after.taken_at, after.taken_at)
+
+
 @dataclass(slots=True)
 class EngineRound:
     """One engine's models being compared; what is to be remembered and told is collected here."""
@@ -53,6 +76,8 @@ class EngineRound:
     left: dict[ModelKey, tuple[Known, Event]]
     revised: dict[Event, Event | None]
     events: list[Event]
+    ending: Ending | None = None
+    """How its server last ended, if that was seen."""
 
     def compare(self) -> None:
         """Compare departures, arrivals and those who stayed, in this order."""
@@ -61,6 +86,7 @@ class EngineRound:
             for key, model in present.items():
                 self.models[key] = known(model, self.after, looked_at(self.after, self.url))
             return
+        self._explain_by_restart()
         absent = [key for key in self.models if key[0] == self.url and key not in present]
         state = self.after.source(engine_source(self.url))
         if state is not None and state.failure is not None:
@@ -90,11 +116,16 @@ class EngineRound:
             return False
         alive = {process.pid for card in self.after.cards for process in card.card.processes}
         alive.update(process.pid for process in self.after.processes if process.exists)
+        alive.difference_update(process.pid for process in self.after.processes if process.orphaned)
         return not any(pid in alive for pid, _ in was.pids)
 
     def _leave(self, key: ModelKey, arrivals: dict[ModelKey, LoadedModel]) -> None:
         """Tell of a model that is gone."""
         was = self.models.pop(key)
+        ending = self._ending_since(looked_at(self.before, self.url))
+        if ending is not None and not was.is_over(self.after.taken_at):
+            self.events.append(departed_with_server(was, self.url, self.after.taken_at, ending.text(self.url)))
+            return
         state = self.before.source(engine_source(self.url))
         away = state is not None and state.failure is not None and state.failure.kind in DOWN
         for_whom = next((model.name for model in arrivals.values() if model.name != was.name), None)
@@ -105,6 +136,19 @@ class EngineRound:
         self.events.append(event)
         if event.kind is EventKind.UNLOADED and event.before is not None:
             self.left[key] = (was, event)
+
+    def _ending_since(self, moment: datetime) -> Ending | None:
+        """Return the end of the server if it was noticed since then."""
+        return self.ending if self.ending is not None and self.ending.ended_at >= moment else None
+
+    def _explain_by_restart(self) -> None:
+        """Say of those that left shortly before the end of the server was noticed that they left with it."""
+        if self.ending is None:
+            return
+        for key, (was, event) in list(self.left.items()):
+            if key[0] == self.url and self.ending.alive_at <= event.at <= self.ending.ended_at:
+                self.revised[event] = departed_with_server(was, self.url, event.at, self.ending.text(self.url))
+                del self.left[key]
 
     def _lately_loaded(self, name: str) -> str | None:
         """Return the other model that was loaded a moment ago, if one was."""
@@ -157,7 +201,9 @@ class EngineRound:
         look, earlier = looked_at(self.after, self.url), looked_at(self.before, self.url)
         timer, change = next_look(was.timer, model.keep_alive, look, earlier)
         if change is not None:
-            self.events.append(keep_alive_changed(model, change, self.after.taken_at))
+            ending = self._ending_since(earlier)
+            why = None if ending is None else ending.text(self.url)
+            self.events.append(keep_alive_changed(model, change, self.after.taken_at, why))
         now = replace(now, timer=timer)
         if model.cpu_ratio is not None and is_spilled(model, self.after) != was.spilled:
             now = replace(now, spilled=not was.spilled)
@@ -180,9 +226,11 @@ class EngineRound:
         other_context = (
             None not in (was.context_length, model.context_length) and was.context_length != now.context_length
         )
-        settling = self.after.taken_at - was.since < SETTLING
+        ending = self._ending_since(max(was.since, self.after.taken_at - RELOAD_WINDOW))
+        settling = ending is None and self.after.taken_at - was.since < SETTLING
         anew = bool(differences(was, now)) or other_process(was.pids, now.pids)
         if not other_context and (settling or not anew):
             return now, None
         now = replace(now, since=self.after.taken_at)
-        return now, reloaded(was, now, self.url, self.after.taken_at)
+        why = None if ending is None else ending.text(self.url)
+        return now, reloaded(was, now, self.url, self.after.taken_at, why)

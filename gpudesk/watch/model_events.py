@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from gpudesk.watch.known_models import Known
     from gpudesk.watch.timers import TimerChange
 
+SERVER_ENDED = "server ended"
+"""In place of what came after, in the event of a model that was unloaded."""
+
 
 def arrived(model: LoadedModel, at: datetime) -> Event:
     """Return the event of a model that was loaded."""
@@ -50,6 +53,12 @@ def departed(left: Known, url: str, at: datetime, *, for_whom: str | None, away:
     return Event(EventKind.UNLOADED, at, left.name, message, before=early, engine_url=url)
 
 
+def departed_with_server(left: Known, url: str, at: datetime, why: str) -> Event:
+    """Return the event of a model that is gone because its engine's server ended."""
+    message = f"{left.name} unloaded: {why}"
+    return Event(EventKind.UNLOADED, at, left.name, message, after=SERVER_ENDED, engine_url=url)
+
+
 def evicted(name: str, url: str, at: datetime, early: str, for_whom: str, *, sure: bool) -> Event:
     """Return the event of a model that had to make room, or probably had to.
 
@@ -62,25 +71,27 @@ def evicted(name: str, url: str, at: datetime, early: str, for_whom: str, *, sur
     return Event(EventKind.EVICTED, at, name, message, severity, before=early, after=for_whom, engine_url=url)
 
 
-def reloaded(was: Known, now: Known, url: str, at: datetime) -> Event:
-    """Return the event of a model that was loaded anew."""
+def reloaded(was: Known, now: Known, url: str, at: datetime, why: str | None = None) -> Event:
+    """Return the event of a model that was loaded anew, and why if that was seen."""
     pairs = differences(was, now)
     if not pairs:
-        message = f"{was.name} reloaded with the same settings: its process ended, or it was asked for"
+        reason = why or "its process ended, or it was asked for"
+        message = f"{was.name} reloaded with the same settings: {reason}"
         return Event(EventKind.RELOADED, at, was.name, message, engine_url=url)
     before, after = (", ".join(side) for side in zip(*pairs, strict=True))
-    message = f"{was.name} reloaded with {after} instead of {before}"
+    message = f"{was.name} reloaded with {after} instead of {before}{f': {why}' if why else ''}"
     return Event(EventKind.RELOADED, at, was.name, message, Severity.WARNING, before, after, engine_url=url)
 
 
-def keep_alive_changed(model: LoadedModel, change: TimerChange, at: datetime) -> Event:
-    """Return the event of another keep-alive, and who is known for sending it.
+def keep_alive_changed(model: LoadedModel, change: TimerChange, at: datetime, why: str | None = None) -> Event:
+    """Return the event of another keep-alive, and why if that was seen, or who is known for sending it.
 
     Continue sends half an hour with every request unless told otherwise (continuedev/continue core/llm/llms/Ollama.ts:
     `keep_alive: options.keepAlive ?? 60 * 30`; issues 3033, 5721).
     """
     lost = change.before == "forever"
     hint = " (Continue sends 30m by default)" if lost and change.is_half_hour else ""
+    hint = hint if why is None else f": {why}"
     message = f"keep-alive of {model.name} changed from {change.before} to {change.after}{hint}"
     severity = Severity.WARNING if lost else Severity.INFO
     return Event(
@@ -96,7 +107,7 @@ def keep_alive_changed(model: LoadedModel, change: TimerChange, at: datetime) ->
 
 
 def spilled(model: LoadedModel, at: datetime) -> Event:
-    """Return the event of a model that runs partly on the CPU."""
+    """Return the event of a model that runs on the CPU, in part or whole."""
     share = percent(model.cpu_ratio)
     message = f"{model.name} runs {share} on the CPU"
     kind = EventKind.SPILLED

@@ -14,7 +14,8 @@ from gpudesk.domain.event import Event, EventKind, Severity
 from gpudesk.domain.keep_alive import KeepAliveState
 from gpudesk.domain.pin import Pin, PinCause, PinState
 from gpudesk.records import dataclass, replace
-from gpudesk.watch.names import engine_source
+from gpudesk.watch.model_events import SERVER_ENDED
+from gpudesk.watch.names import PROCESSES, engine_source
 from gpudesk.watch.outage_changes import DOWN
 
 if TYPE_CHECKING:
@@ -23,16 +24,23 @@ if TYPE_CHECKING:
 
     from gpudesk.domain.desk import Desk, LoadedModel
     from gpudesk.domain.pin import PinWish
+    from gpudesk.watch.known_models import Left
 
 LOSSES_KEPT = timedelta(minutes=10)
 """How long a loss is remembered: three within it are a thrash."""
 TELLING = timedelta(seconds=75)
 """Events this old may still say why a model is not there; one is revised up to a minute later."""
 
+EXAMINED_WITHIN = timedelta(seconds=3)
+"""So long a loss without a cause waits for the process table: it tells a restart from an unload."""
+OUTAGE_SLACK = timedelta(seconds=3)
+"""Models of an engine that ends may be seen to leave this much before it is."""
+
 _CONTINUES_CONTEXT = 8192
 """Sent with every request, and never for good, where neither the configuration nor the Modelfile says another
 (continuedev/continue core/llm/llms/Ollama.ts `DEFAULT_OLLAMA_CONTEXT_LENGTH`; issues 4545, 7583)."""
 _DEPARTURES = {EventKind.EVICTED: PinCause.EVICTED, EventKind.UNLOADED: PinCause.UNLOADED}
+_OUTAGES = frozenset({EventKind.ENGINE_GONE, EventKind.ENGINE_BACK, EventKind.ENGINE_RESTARTED})
 _ABSENT = frozenset({PinCause.EVICTED, PinCause.UNLOADED, PinCause.RESTARTED, PinCause.NOT_LOADED})
 """Causes for which a model is not there."""
 _PLAIN = {
@@ -49,7 +57,11 @@ _PLAIN = {
 
 
 def pin_states(
-    known: Sequence[PinState], wishes: Sequence[PinWish], desk: Desk, crashed: Iterable[tuple[str, str]] = ()
+    known: Sequence[PinState],
+    wishes: Sequence[PinWish],
+    desk: Desk,
+    crashed: Iterable[tuple[str, str]] = (),
+    left: Left | None = None,
 ) -> tuple[PinState, ...]:
     """Return how every pin stands.
 
@@ -58,12 +70,38 @@ def pin_states(
         wishes: what is stored.
         desk: the newest desk, its events included.
         crashed: engine and name of listed models whose runner is known to have ended.
+        left: models that left early a moment ago, nobody knows why.
     """
     if not wishes and not known:
         return ()
     before = {state.key: state for state in known}
     broken = set(crashed)
-    return tuple(_next(before.get(f"{wish.engine_url} {wish.name}"), wish, desk, broken) for wish in wishes)
+    open_cases = _unexamined(left or {}, desk)
+    return tuple(
+        state
+        if (state := before.get(f"{wish.engine_url} {wish.name}")) is not None
+        and state.wish == wish
+        and (wish.engine_url, wish.name) in open_cases
+        else _next(state, wish, desk, broken)
+        for wish in wishes
+    )
+
+
+def _unexamined(left: Left, desk: Desk) -> set[tuple[str, str]]:
+    """Return engine and name of models that left although their process was there when last looked."""
+    if not left:
+        return set()
+    read = desk.source(PROCESSES)
+    if read is None or read.failure is not None or read.last_value_at is None:
+        return set()
+    alive = {process.pid for process in desk.processes if process.exists}
+    return {
+        (url, name)
+        for (url, name, _), (was, event) in left.items()
+        if read.last_value_at < event.at
+        and desk.taken_at - event.at < EXAMINED_WITHIN
+        and any(pid in alive for pid, _ in was.pids)
+    }
 
 
 def pin_events(before: Sequence[PinState], after: Sequence[PinState], at: datetime) -> tuple[Event, ...]:
@@ -106,6 +144,7 @@ def _next(state: PinState | None, wish: PinWish, desk: Desk, crashed: set[tuple[
         after = replace(state, pin=Pin.HELD, cause=None, reason=None, lost_at=None, losses=losses)
     elif state.pin is Pin.LOST:
         better = judged.reason is not None or not _still_explains(state.cause, judged.cause)
+        better = better and not _came_later(state, judged)
         after = replace(state, losses=losses)
         if better:
             after = replace(after, cause=judged.cause, reason=judged.reason or _PLAIN[judged.cause])
@@ -133,11 +172,20 @@ class _Judged:
     """None: it holds."""
     reason: str | None = None
     """In words, where somebody saw it happen."""
+    since: datetime | None = None
+    """When the engine was last well, if it is the cause."""
 
 
 def _still_explains(known: PinCause | None, cause: PinCause) -> bool:
     """Tell whether what was known of a loss says more than that the model is still not there."""
     return known is cause or (cause is PinCause.UNLOADED and known in _ABSENT)
+
+
+def _came_later(state: PinState, judged: _Judged) -> bool:
+    """Tell whether an engine ended long after the model had left for another reason."""
+    if state.cause not in _ABSENT - {PinCause.RESTARTED} or None in (judged.since, state.lost_at):
+        return False
+    return state.lost_at + OUTAGE_SLACK < judged.since  # type: ignore[operator]
 
 
 def _judged(wish: PinWish, desk: Desk, crashed: set[tuple[str, str]]) -> _Judged | None:
@@ -147,7 +195,8 @@ def _judged(wish: PinWish, desk: Desk, crashed: set[tuple[str, str]]) -> _Judged
         return None
     if source.failure is not None:
         down = source.failure.kind in DOWN
-        return _Judged(PinCause.RESTARTED, f"{wish.engine_url} does not run") if down else None
+        reason = f"{wish.engine_url} does not run"
+        return _Judged(PinCause.RESTARTED, reason, source.last_value_at) if down else None
     model = _model_of(wish, desk)
     if model is None:
         return _gone(wish, desk)
@@ -178,13 +227,19 @@ def _model_of(wish: PinWish, desk: Desk) -> LoadedModel | None:
 def _gone(wish: PinWish, desk: Desk) -> _Judged:
     """Say why a model is not there; one that left while its engine was away left with it."""
     left: Event | None = None
+    outage: Event | None = None
     for event in _lately(desk, wish.engine_url):
-        if left is not None and event.at < left.at:
-            break
-        if event.kind in {EventKind.ENGINE_BACK, EventKind.ENGINE_GONE}:
-            return _Judged(PinCause.RESTARTED, f"{wish.engine_url} was restarted")
         if left is None and event.subject == wish.name and event.kind in _DEPARTURES:
             left = event
+        if event.kind in _OUTAGES and (outage is None or event.kind is EventKind.ENGINE_GONE):
+            outage = event
+            if event.kind is not EventKind.ENGINE_BACK:
+                break
+    restarted = f"{wish.engine_url} was restarted"
+    if left is not None and left.after == SERVER_ENDED:
+        return _Judged(PinCause.RESTARTED, left.message.removeprefix(f"{wish.name} unloaded: "), left.at)
+    if outage is not None and (left is None or left.at + OUTAGE_SLACK >= outage.at):
+        return _Judged(PinCause.RESTARTED, restarted, outage.at)
     if left is None:
         return _Judged(PinCause.UNLOADED)
     return _Judged(_DEPARTURES[left.kind], left.message.removeprefix(wish.name).strip())
@@ -192,14 +247,23 @@ def _gone(wish: PinWish, desk: Desk) -> _Judged:
 
 def _other_keep_alive(wish: PinWish, desk: Desk) -> str | None:
     """Say what became of "forever", and who is known for it."""
+    changed: Event | None = None
+    loaded: Event | None = None
     for event in _lately(desk, wish.engine_url):
+        left = event.subject == wish.name and event.kind in _DEPARTURES
+        if loaded is not None and (event.kind in _OUTAGES or (left and event.after == SERVER_ENDED)):
+            return f"{wish.engine_url} was restarted, and it was loaded again without forever"
+        if left:
+            break
         if event.subject != wish.name:
             continue
-        if event.kind is EventKind.KEEP_ALIVE_CHANGED and event.before == "forever":
-            return event.message.replace(f" of {wish.name}", "", 1)
-        if event.kind in {EventKind.LOADED, EventKind.RELOADED}:
-            return "it was loaded again without it: keep-alive is not forever any more"
-    return None
+        if event.kind is EventKind.KEEP_ALIVE_CHANGED and event.before == "forever" and loaded is None:
+            changed = changed or event
+        if event.kind in {EventKind.LOADED, EventKind.RELOADED} and (changed is None or changed.at <= event.at):
+            loaded = loaded or event
+    if changed is not None:
+        return changed.message.replace(f" of {wish.name}", "", 1)
+    return "it was loaded again without it: keep-alive is not forever any more" if loaded is not None else None
 
 
 def _lately(desk: Desk, url: str) -> Iterable[Event]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from gpudesk.domain.attribution import Attribution
     from gpudesk.domain.desk import CardState, LoadedModel
     from gpudesk.domain.model import InstalledModel, ModelDetails
+    from gpudesk.domain.process import ServerProcess
     from gpudesk.domain.reading import Reading
     from gpudesk.watch.changes import Memory
 
@@ -101,10 +102,11 @@ def reduce(
     )
     taken, desk = _with_value(watched, desk, reading)
     taken = replace(taken, engines=_kept_all(taken.engines, forget_gone(taken, desk)))
-    cards, models = _attributed(watched, taken, desk, attribute)
+    cards, models, servers = _attributed(watched, taken, desk, attribute)
     desk = replace(
         desk,
         cards=cards,
+        servers=servers,
         models=_kept_all(before.models, with_bounds(with_pins(models, before.pins), watched.memory.models)),
         engines=_kept(before.engines, engines_of(taken, desk)),
         problems=_kept(before.problems, problems_of(taken, desk.sources)),
@@ -125,7 +127,7 @@ def _pinned(before: Desk, desk: Desk, taken: Watched, memory: Memory) -> Desk:
     if taken.pins is None:
         return desk
     crashed = [(url, name) for (url, name, _), (_, told) in memory.vanished.items() if told]
-    states = _kept_all(before.pins, pin_states(before.pins, taken.pins.wishes, desk, crashed))
+    states = _kept_all(before.pins, pin_states(before.pins, taken.pins.wishes, desk, crashed, memory.left))
     if states is before.pins:
         return desk
     events = (*desk.events, *pin_events(before.pins, states, desk.taken_at))[-EVENT_LIMIT:]
@@ -214,12 +216,16 @@ def _details(samples: tuple[DetailsSample, ...]) -> tuple[ModelDetails, ...]:
 
 def _attributed(
     before: Watched, after: Watched, desk: Desk, attribute: Attribute
-) -> tuple[tuple[CardState, ...], tuple[LoadedModel, ...]]:
-    """Return cards and models, divided anew only if something changed that they depend on."""
+) -> tuple[tuple[CardState, ...], tuple[LoadedModel, ...], tuple[ServerProcess, ...]]:
+    """Return cards, models and servers, divided anew only if something changed that they depend on."""
     if _same_input(before, after):
-        return _with_figures(desk.cards, after.cards), _at(desk.models, desk.taken_at)
+        return _with_figures(desk.cards, after.cards), _at(desk.models, desk.taken_at), desk.servers
     divided = attribute(after.cards, after.engines, after.processes, desk.details)
-    return _kept_all(desk.cards, divided.cards), _kept_all(desk.models, _at(divided.models, desk.taken_at))
+    return (
+        _kept_all(desk.cards, divided.cards),
+        _kept_all(desk.models, _at(divided.models, desk.taken_at)),
+        _kept_all(desk.servers, divided.servers),
+    )
 
 
 def _same_input(before: Watched, after: Watched) -> bool:

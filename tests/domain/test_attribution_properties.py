@@ -11,7 +11,8 @@ from gpudesk.domain.card import Card, CardProcess, ProcessAccounting
 from gpudesk.domain.desk import HolderKind, MemorySource
 from gpudesk.domain.engine import EngineSample
 from gpudesk.domain.model import EngineModel, ModelDetails
-from gpudesk.domain.process import Process, ProcessSample, Runner, RunnerKind
+from gpudesk.domain.process import Process, ProcessSample, Runner, RunnerKind, ServerProcess
+from gpudesk.domain.serving import answers_at
 from gpudesk.domain.settle import apportion, settle
 from tests.domain.builders import OTHER_URL, URL, assert_adds_up, blob, manifest
 
@@ -88,10 +89,22 @@ PROCESSES = st.builds(
     memory_resident_bytes=SIZES,
     runner=st.one_of(st.none(), RUNNERS),
     exists=st.booleans(),
+    orphaned=st.booleans(),
+)
+ADDRESSES = st.tuples(st.sampled_from(["127.0.0.1", "0.0.0.0", "::1"]), st.sampled_from([11434, 11500, 1]))
+SERVERS = st.builds(
+    ServerProcess,
+    pid=PIDS,
+    listens=st.one_of(st.none(), st.lists(ADDRESSES, max_size=2).map(tuple)),
 )
 SAMPLES = st.one_of(
     st.none(),
-    st.builds(ProcessSample, processes=st.lists(PROCESSES, max_size=8).map(tuple), in_container=st.booleans()),
+    st.builds(
+        ProcessSample,
+        processes=st.lists(PROCESSES, max_size=8).map(tuple),
+        in_container=st.booleans(),
+        servers=st.lists(SERVERS, max_size=3, unique_by=lambda server: server.pid).map(tuple),
+    ),
 )
 DETAILS = st.lists(
     st.builds(
@@ -125,6 +138,7 @@ def _check(result: Attribution, given_input: Input) -> None:
     assert_adds_up(result)
     _check_holders(result)
     _check_models(result)
+    _check_servers(result, given_input)
     listed = dict.fromkeys((engine.url, model.name) for engine in given_input[1] for model in engine.models)
     assert [(model.engine_url, model.name) for model in result.models] == list(listed)
 
@@ -169,6 +183,21 @@ def _check_models(result: Attribution) -> None:
         elif model.difference_bytes is not None:
             assert model.memory_bytes is not None
             assert model.reported_vram_bytes == model.memory_bytes - model.difference_bytes
+
+
+def _check_servers(result: Attribution, given_input: Input) -> None:
+    """A runner left behind is nobody's, and an engine whose server is known has only children of that server."""
+    sample = given_input[2] or ProcessSample()
+    by_pid = {process.pid: process for process in sample.processes}
+    local = {engine.url for engine in given_input[1] if engine.local}
+    found = {url: [server.pid for server in sample.servers if answers_at(server, url)] for url in local}
+    for model in result.models:
+        runners = [by_pid[pid] for pid in model.pids if by_pid[pid].runner is not None]
+        parents = {process.parent_pid for process in runners if process.parent_pid is not None}
+        assert not any(process.orphaned for process in runners)
+        at_its_address = found.get(model.engine_url, [])
+        if len(at_its_address) == 1:
+            assert parents <= set(at_its_address)
 
 
 @settings(max_examples=300, deadline=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from signal import SIGCONT, SIGSTOP
 from threading import Event, Thread
 from typing import Any, Protocol
 
-from gpudesk.sources.process_table import ProcessTable, PsutilProcessTable, RawProcess
+from gpudesk.sources.process_table import ProcessTable, PsutilProcessTable
 from tests.live.api import Api
 from tests.live.engine import OllamaProcess, RunnerProcess
 from tests.live.fixtures import MAX_LOADED_MODELS, NUM_PARALLEL
@@ -152,17 +152,5 @@ class RealMachine:
         return datetime.now(UTC)
 
     def process_table(self) -> ProcessTable:
-        """Its runners are real processes."""
-        return _OwnRunners(self._server)
-
-
-class _OwnRunners(PsutilProcessTable):
-    """The real process table, less the runners of other servers: a second test run has the same models."""
-
-    def __init__(self, server: OllamaProcess) -> None:
-        super().__init__()
-        self._server = server
-
-    def runner_candidates(self) -> Iterable[RawProcess]:
-        """Return the runners of our server."""
-        return [raw for raw in super().runner_candidates() if raw.parent_pid == self._server.pid]
+        """Its runners are real processes, among those of whatever else runs on this computer."""
+        return PsutilProcessTable()

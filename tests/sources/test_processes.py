@@ -32,6 +32,8 @@ class Table:
         self.births = Counter[int]()
         self.described = Counter[int]()
         self.scans = 0
+        self.asked = Counter[int]()
+        self.listening: dict[int, tuple[tuple[str, int], ...]] = {}
         self.container = False
 
     def add(self, raw: RawProcess) -> None:
@@ -51,6 +53,10 @@ class Table:
     def runner_candidates(self) -> Iterable[RawProcess]:
         self.scans += 1
         return tuple(raw for raw in self.processes.values() if "llama" in (raw.name or ""))
+
+    def listens(self, pid: int) -> tuple[tuple[str, int], ...] | None:
+        self.asked[pid] += 1
+        return self.listening.get(pid)
 
     def in_container(self) -> bool:
         return self.container

@@ -48,9 +48,11 @@ class WatchedEngine:
         """Wish that a model stays, with this context."""
         self._pins.put(PinWish(self.url, name, context_length=context_length))
 
-    def look(self) -> Desk:
-        """Read every source once."""
+    def look(self, *kinds: type[Source]) -> Desk:
+        """Read every source once, or those of some kinds alone."""
         for source in self._sources:
+            if kinds and not isinstance(source, kinds):
+                continue
             self._sequence += 1
             look(source, self._watched.desk, partial(self._fold, source.name))
         return self._watched.desk
