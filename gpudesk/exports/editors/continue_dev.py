@@ -57,9 +57,15 @@ class Continue:
             raise ExportError(
                 "no model is chosen for a role that Continue has", "Choose at least one of chat, autocomplete"
             )
-        target = _target(around, way, into)
-        changes = _merged(around, target, blocks) if way is Way.MERGE else _own(around, target, blocks)
-        said = (*continue_blocks.notes(chosen), *_notes(around, chosen, way, target))
+        target, main = _target(around, way, into), read_text(continue_places.config_path(around))
+        about: tuple[str, ...] = ()
+        if way is Way.MERGE and target == main.path:
+            from gpudesk.exports.editors import continue_migration
+
+            main, about = continue_migration.instead_of_json(main)
+        file = main if target == main.path else read_text(target)
+        changes = _merged(around, file, blocks) if way is Way.MERGE else _own(around, file, main, blocks)
+        said = (*continue_blocks.notes(chosen), *about, *_notes(around, chosen, way, target, main))
         return Export(self.id, way, changes, notes=said)
 
     def check(self, around: Surroundings, desk: Desk | None) -> tuple[Finding, ...]:
@@ -114,15 +120,15 @@ def _target(around: Surroundings, way: Way, into: Path | None) -> Path:
     return profiles[0]
 
 
-def _own(around: Surroundings, target: Path, blocks: Sequence[continue_blocks.Block]) -> tuple[FileChange, ...]:
+def _own(
+    around: Surroundings, file: TextFile, main: TextFile, blocks: Sequence[continue_blocks.Block]
+) -> tuple[FileChange, ...]:
     """Return gpudesk's own file, and the main one without entries that would win over it."""
-    file = read_text(target)
     if file.data is None or continue_file.is_own(continue_file.parsed(file)):
         after = continue_file.own_text(blocks).encode()
     else:
         after = continue_file.filled(file, blocks)
-    changes = [FileChange(target, file.data, after, "the models of gpudesk", secret=True)]
-    main = read_text(continue_places.config_path(around))
+    changes = [FileChange(file.path, file.data, after, "the models of gpudesk", secret=True)]
     if main.data is not None and "gpudesk" in main.text:
         cleaned = continue_file.without_ours(main)
         if cleaned != main.data:
@@ -133,15 +139,12 @@ def _own(around: Surroundings, target: Path, blocks: Sequence[continue_blocks.Bl
     return (*changes, *_touch(around, changes))
 
 
-def _merged(around: Surroundings, target: Path, blocks: Sequence[continue_blocks.Block]) -> tuple[FileChange, ...]:
+def _merged(around: Surroundings, file: TextFile, blocks: Sequence[continue_blocks.Block]) -> tuple[FileChange, ...]:
     """Return a configuration with gpudesk's entries, and without its own file, whose names it would hide."""
-    file = read_text(target)
-    if file.data is None and (target.parent / "config.json").exists():
-        raise ExportError(
-            f"{shortened(target.parent)} has only a config.json: with a config.yaml Continue would ignore it",
-            "Migrate it first: gpudesk editors write continue --migrate",
-        )
-    changes = [FileChange(target, file.data, continue_file.filled(file, blocks), "the models of gpudesk", secret=True)]
+    target, why = file.path, "the models of gpudesk"
+    if file.data is None and file.text:
+        why = "what config.json says, and the models of gpudesk"
+    changes = [FileChange(target, file.data, continue_file.filled(file, blocks), why, secret=True)]
     own = read_text(continue_places.own_path(around))
     if own.data is not None and own.path != target and target == continue_places.config_path(around):
         after = continue_file.without_ours(own)
@@ -158,31 +161,33 @@ def _touch(around: Surroundings, changes: Sequence[FileChange]) -> tuple[FileCha
     return () if file.data is None else (FileChange(main, file.data, file.data, _TOUCHED, secret=True),)
 
 
-def _notes(around: Surroundings, chosen: Chosen, way: Way, target: Path) -> tuple[str, ...]:
+def _notes(around: Surroundings, chosen: Chosen, way: Way, target: Path, main: TextFile) -> tuple[str, ...]:
     """Return what the user should do or know."""
-    main = continue_places.config_path(around)
-    return (*_about_main(main, way, target), *_about_choice(around, chosen), *_about_versions(around, way))
+    return (*_about_main(main, way, target), *_about_choice(around, chosen, main), *_about_versions(around, way))
 
 
-def _about_main(main: Path, way: Way, target: Path) -> tuple[str, ...]:
-    file = read_text(main)
+def _about_main(main: TextFile, way: Way, target: Path) -> tuple[str, ...]:
+    name = shortened(main.path)
     if way is Way.MERGE:
-        if target == main:
+        if target == main.path:
             return ()
         return (f"{target.name} is read when it is saved in the editor or the window is loaded again",)
-    if file.data is not None and file.text.strip():
+    if main.text.strip():
         return ()
-    if (main.parent / "config.json").exists() and file.data is None:
-        return ("Continue reads the file only with a config.yaml, and here is only a config.json: migrate it first",)
-    if file.data is None:
-        return (f"There is no {shortened(main)} yet: Continue makes one when it starts, and then reads the new file",)
-    return (f"{shortened(main)} is empty: Continue fills it with its default, and then reads the new file",)
+    if main.data is None and main.path.with_name("config.json").exists():
+        how = "gpudesk editors write continue --migrate  (m on the screen), or use --merge, which does both"
+        return (
+            f"Continue reads the file only with a config.yaml, and here is only a config.json: migrate it with  {how}",
+        )
+    if main.data is None:
+        return (f"There is no {name} yet: Continue makes one when it starts, and then reads the new file",)
+    return (f"{name} is empty: Continue fills it with its default, and then reads the new file",)
 
 
-def _about_choice(around: Surroundings, chosen: Chosen) -> tuple[str, ...]:
+def _about_choice(around: Surroundings, chosen: Chosen, main: TextFile) -> tuple[str, ...]:
     """Continue takes what was chosen once, or else the first model of a role (core/config/selectedModels.ts)."""
     remembered = continue_places.remembered_choices(around)
-    first = continue_file.first_of_roles(read_text(continue_places.config_path(around)))
+    first = continue_file.first_of_roles(main)
     ahead: dict[tuple[bool, str], list[str]] = {}
     for role in (Role.CHAT, Role.EDIT, Role.APPLY, Role.AUTOCOMPLETE, Role.EMBED):
         name = remembered.get(role.value) or first.get(role.value)

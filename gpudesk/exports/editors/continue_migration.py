@@ -16,12 +16,12 @@ from gpudesk.exports.editors.continue_carry import NOTHING, Carrier
 from gpudesk.exports.editors.continue_json import comments, read_json
 from gpudesk.exports.editors.continue_migrated_lists import listed, other_sections
 from gpudesk.exports.editors.continue_migrated_models import Piece, filled, model_pieces
-from gpudesk.exports.text_file import read_text
+from gpudesk.exports.text_file import TextFile, read_text
 from gpudesk.exports.values import Export, FileChange, Way
 from gpudesk.exports.yaml_text import block_lines, entry_lines, scalar_text
 from gpudesk.exports.yaml_tree import read
 from gpudesk.paths import shortened
-from gpudesk.records import dataclass
+from gpudesk.records import dataclass, replace
 from gpudesk.text import clean
 
 if TYPE_CHECKING:
@@ -78,12 +78,33 @@ def migration(around: Surroundings) -> Export:
             "Move it away to migrate config.json in its place",
         )
     migrated = migrated_text(old.text)
+    change = FileChange(path, new.data, migrated.text.encode(), "what config.json says", secret=True)
+    return Export("continue", Way.MERGE, (change,), notes=_notes(old, migrated))
+
+
+def instead_of_json(file: TextFile) -> tuple[TextFile, tuple[str, ...]]:
+    """Return a `config.yaml` to add to, and what to say of it: where it is missing, what a `config.json` there says.
+
+    With a `config.yaml` that holds gpudesk's models alone, Continue would forget all that it had (core/config/load.ts).
+
+    Raises:
+        ExportError: the `config.json` cannot be read.
+    """
+    if file.data is not None:
+        return file, ()
+    old = read_text(file.path.with_name("config.json"))
+    if old.data is None:
+        return file, ()
+    migrated = migrated_text(old.text)
+    return replace(file, text=migrated.text), _notes(old, migrated)
+
+
+def _notes(old: TextFile, migrated: Migrated) -> tuple[str, ...]:
     notes = [f"{shortened(old.path)} stays as it is; Continue reads it no more once there is a config.yaml"]
     if migrated.lost:
         count = len(migrated.lost)
         notes.append(f"{count} setting{'s have' if count > 1 else ' has'} no place in config.yaml: see its comments")
-    change = FileChange(path, new.data, migrated.text.encode(), "what config.json says", secret=True)
-    return Export("continue", Way.MERGE, (change,), notes=tuple(notes))
+    return tuple(notes)
 
 
 def migrated_text(text: str) -> Migrated:

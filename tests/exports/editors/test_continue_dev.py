@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gpudesk.errors import ExportError
 from gpudesk.exports.editors.continue_dev import Continue
 from gpudesk.exports.editors.continue_file import filled, without_ours
+from gpudesk.exports.editors.continue_migration import migration
 from gpudesk.exports.editors.continue_places import (
     config_path,
     found_files,
@@ -58,7 +59,10 @@ def test_a_home_becomes_what_the_golden_files_say(case: str, tmp_path: Path) -> 
     assert not any(change.changes for change in EDITOR.export(chosen(), around(home), way).changes)
     apply(EDITOR.export(chosen(context=8192), around(home), way), state=state)
     apply(EDITOR.remove(around(home)), state=state)
-    assert cases.content(home) == original
+    left = cases.content(home)
+    migrated = left.pop(".continue/config.yaml", None) if case == "merge-json" else None
+    assert left == original
+    assert (migrated is None) == (case != "merge-json"), "what was migrated stays: Continue reads nothing else now"
     assert not EDITOR.remove(around(home)).changes
 
 
@@ -237,10 +241,59 @@ def test_what_may_not_be_read_is_refused(tmp_path: Path) -> None:
         EDITOR.export(chosen(), around(tmp_path), Way.MERGE)
 
 
-def test_a_config_json_is_not_put_out_of_use(tmp_path: Path) -> None:
-    put(tmp_path, "config.json", b"{}")
-    with pytest.raises(ExportError, match=r"has only a config\.json"):
+OLD_JSON = (
+    b'{"models": [{"title": "Mine", "provider": "ollama", "model": "llama3"}], // all\n "systemMessage": "Be brief"}'
+)
+
+
+def test_a_config_json_is_migrated_before_models_are_merged(tmp_path: Path) -> None:
+    old = put(tmp_path, "config.json", OLD_JSON)
+    export = EDITOR.export(chosen(), around(tmp_path), Way.MERGE)
+    assert not config_path(around(tmp_path)).exists(), "shown first"
+    assert [(change.path.name, change.why) for change in export.changes] == [
+        ("config.yaml", "what config.json says, and the models of gpudesk")
+    ]
+    assert export.notes[0].endswith("config.json stays as it is; Continue reads it no more once there is a config.yaml")
+    assert "Continue takes Mine, which comes first, for chat, edit, apply: choose the one of gpudesk there once" in (
+        export.notes
+    )
+    apply(export, state=tmp_path / "state")
+    text = config_path(around(tmp_path)).read_text()
+    assert text.index("- name: Mine") < text.index("- name: gpudesk chat")
+    assert "Be brief" in text
+    apply(EDITOR.remove(around(tmp_path)), state=tmp_path / "state")
+    migrated = migration_of(tmp_path)
+    assert config_path(around(tmp_path)).read_bytes() == migrated, "what was migrated stays"
+    assert old.read_bytes() == OLD_JSON
+
+
+def migration_of(home: Path) -> bytes:
+    """What --migrate alone makes of the config.json there."""
+    other = home / "other"
+    put(other, "config.json", (home / ".continue" / "config.json").read_bytes())
+    return migration(around(other)).changes[0].after or b""
+
+
+def test_a_broken_config_json_stops_a_merge_with_its_place(tmp_path: Path) -> None:
+    put(tmp_path, "config.json", b'{"models": [\n  {]}')
+    with pytest.raises(ExportError, match=r"line 2, column 4"):
         EDITOR.export(chosen(), around(tmp_path), Way.MERGE)
+    assert EDITOR.export(chosen(), around(tmp_path), Way.OWN_FILE).changes, "which does not need it"
+
+
+def test_a_config_json_beside_another_file_is_nobodys(tmp_path: Path) -> None:
+    put(tmp_path, "config.json", OLD_JSON)
+    named = tmp_path / "project" / "mine.yaml"
+    named.parent.mkdir()
+    named.with_name("config.json").write_bytes(OLD_JSON)
+    export = EDITOR.export(chosen(), around(tmp_path), Way.MERGE, into=named)
+    assert b"Mine" not in (export.changes[0].after or b"")
+
+
+def test_an_own_file_beside_a_config_json_says_which_command_migrates_it(tmp_path: Path) -> None:
+    put(tmp_path, "config.json", OLD_JSON)
+    notes = EDITOR.export(chosen(), around(tmp_path), Way.OWN_FILE).notes
+    assert any("gpudesk editors write continue --migrate" in note for note in notes)
 
 
 def test_nothing_chosen_is_refused(tmp_path: Path) -> None:

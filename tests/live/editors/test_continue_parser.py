@@ -9,6 +9,7 @@ import pytest
 
 from gpudesk.domain.keep_alive import KeepAliveWish
 from gpudesk.exports.editors.continue_dev import Continue
+from gpudesk.exports.editors.continue_migration import migrated_text
 from gpudesk.exports.values import Chosen, ChosenModel, Role, Way
 from gpudesk.exports.writing import apply
 from tests.exports.editors import cases
@@ -100,6 +101,9 @@ def test_in_everybodys_configuration_the_right_models_have_the_right_roles(
 def test_golden_homes_have_the_right_models(case: str, continue_parser: ContinueParser, tmp_path: Path) -> None:
     empty = tmp_path / "config.yaml"
     empty.write_text(FRESH, encoding="utf-8")
+    old = cases.FOLDER / "continue" / case / "before" / ".continue" / "config.json"
+    if case == "merge-json":  # the models that Continue had are those of its old file
+        empty.write_text(migrated_text(old.read_text(encoding="utf-8")).text, encoding="utf-8")
     before, after = (homes_files(cases.FOLDER / "continue" / case / name, empty) for name in ("before", "after"))
     were, parsed = continue_parser.parse_all([before, after])
     check_ours(parsed)
