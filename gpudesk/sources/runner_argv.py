@@ -46,6 +46,8 @@ _FLASH_ATTENTION = frozenset({"-fa", "--flash-attn"})
 _SWITCH_WORDS = frozenset({"on", "off", "auto"})
 
 _BLOB = re.compile(r"sha256[-:]([0-9a-fA-F]{64})(?:\Z|(?=[/\\]))")
+_OWN_FOLDER = re.compile(r"[/\\]lib[/\\]ollama[/\\]")
+"""Where Ollama keeps its llama-server (ollama llm/llama_server.go:348 at v0.33.0-rc2)."""
 _NUMBER = re.compile(r"[0-9]{1,10}\Z")
 _KV_TYPE = re.compile(r"[a-z0-9_]{1,16}\Z")
 
@@ -70,7 +72,8 @@ def parse_runner(argv: Sequence[str], *, parent_name: str | None = None) -> Runn
     Children without `--model` only list devices and are gone at once (ollama discover/llama_server.go:59, :143). Up
     to v0.5.7 the GPU builds of `ollama runner` still carried the old program name. A `llama-server` is Ollama's when
     it serves a blob or its parent is Ollama; somebody's own server, told by another parent, stays an ordinary
-    process even if it borrows Ollama's file.
+    process even if it borrows Ollama's file. Ollama's own program with Ollama's file is Ollama's whoever has it now:
+    its server may have ended.
 
     Args:
         argv: the command line, program first.
@@ -94,7 +97,7 @@ def parse_runner(argv: Sequence[str], *, parent_name: str | None = None) -> Runn
     model = values.get("model")
     if not model:
         return None
-    if kind is RunnerKind.LLAMA_SERVER and not _is_ollamas(model, parent_name):
+    if kind is RunnerKind.LLAMA_SERVER and not _is_ollamas(argv[0], model, parent_name):
         return None
     if "--mlx-engine" in flags:
         kind = RunnerKind.MLX
@@ -131,10 +134,10 @@ def is_server(argv: Sequence[str] | None, name: str | None) -> bool:
     return "ollama" in program_name(argv[0]) and "serve" in words[:1]
 
 
-def _is_ollamas(model: str, parent_name: str | None) -> bool:
-    if parent_name is not None:
-        return "ollama" in parent_name.lower()
-    return blob_digest(model) is not None
+def _is_ollamas(program: str, model: str, parent_name: str | None) -> bool:
+    if parent_name is not None and "ollama" in parent_name.lower():
+        return True
+    return blob_digest(model) is not None and (parent_name is None or _OWN_FOLDER.search(program.lower()) is not None)
 
 
 def _options(words: Sequence[str]) -> tuple[dict[str, str], set[str], str | None, int]:

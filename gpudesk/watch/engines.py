@@ -61,6 +61,8 @@ def _engine(url: str, state: SourceState, sample: EngineSample | None, known: En
 def forget_gone(watched: Watched, desk: Desk) -> tuple[EngineSample, ...]:
     """Return the engines' samples without the models that are gone although their engine cannot say so.
 
+    Those of an engine whose server is known to have ended are.
+
     Args:
         watched: the samples, the newest included.
         desk: sources as of now, models as of the last desk.
@@ -70,6 +72,10 @@ def forget_gone(watched: Watched, desk: Desk) -> tuple[EngineSample, ...]:
         state = desk.source(engine_source(sample.url))
         if state is None or state.failure is None or not sample.models:
             kept.append(sample)
+            continue
+        life = watched.memory.lives.get(sample.url)
+        if life is not None and life.is_over:
+            kept.append(replace(sample, models=()))
             continue
         silent = 0.0 if state.last_value_at is None else (desk.taken_at - state.last_value_at).total_seconds()
         models = {model.name: model for model in desk.models if model.engine_url == sample.url}

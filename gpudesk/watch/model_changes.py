@@ -28,6 +28,7 @@ from gpudesk.watch.model_events import (
 )
 from gpudesk.watch.names import CARDS, engine_source
 from gpudesk.watch.outage_changes import DOWN
+from gpudesk.watch.restarts import Ending
 from gpudesk.watch.timers import next_look
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
     from gpudesk.domain.desk import Desk, LoadedModel
     from gpudesk.watch.known_models import Left
-    from gpudesk.watch.restarts import Ending
 
 EVICTION_WINDOW = timedelta(seconds=10)
 """A model that leaves early this close to another's arrival probably made room for it."""
@@ -111,6 +111,8 @@ class EngineRound:
 
     def _process_gone(self, was: Known) -> bool:
         """Tell whether a model of a silent engine is known to be gone, not merely too long unheard of."""
+        if self.ending is not None and self.ending.back_at is None:
+            return True
         state = self.after.source(CARDS)
         if not was.pids or state is None or state.failure is not None:
             return False

@@ -45,6 +45,11 @@ class Life:
     ending: Ending | None = None
     """How the one before it ended, or it itself while `pid` is None."""
 
+    @property
+    def is_over(self) -> bool:
+        """It ended, and nothing is known of another."""
+        return self.ending is not None and self.ending.back_at is None
+
 
 Lives = Mapping[str, Life]
 """By engine."""
@@ -52,7 +57,7 @@ Lives = Mapping[str, Life]
 
 def next_lives(lives: Lives, before: Desk, after: Desk) -> Lives:
     """Return what is known of the engines' servers after one more look; the same object when nothing is new."""
-    if before.servers is after.servers and not any(_is_awaited(life) for life in lives.values()):
+    if before.servers is after.servers and not any(life.is_over for life in lives.values()):
         return lives
     read = after.source(PROCESSES)
     now: dict[str, Life] = {}
@@ -72,10 +77,6 @@ def restarted(before: Lives, after: Lives, gone: frozenset[str], at: datetime) -
         for url, life in after.items()
         if _is_back(life) and not _same_ending(before.get(url), life) and engine_source(url) not in gone
     ]
-
-
-def _is_awaited(life: Life) -> bool:
-    return life.ending is not None and life.ending.back_at is None
 
 
 def _is_back(life: Life) -> bool:
