@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -15,11 +16,17 @@ from tests.live.fixtures import current_ollama, log_tail, real_ollama
 
 __all__ = ["current_ollama", "real_ollama"]
 
+LONGEST_ID = 100
+"""Characters of a text that are in the name of the test it is given to."""
+
+_homes = itertools.count()
+
 
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give every test a home of its own, so that none reads or writes the user's files; return it."""
-    home = tmp_path_factory.mktemp("home")
+    # Not numbered by pytest, which looks through all folders of the run for the next number.
+    home = tmp_path_factory.mktemp(f"home-{next(_homes)}", numbered=False)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("USERPROFILE", str(home))
     for variable, folder in (
@@ -31,6 +38,15 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     ):
         monkeypatch.setenv(variable, str(home / folder))
     return home
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name tests of long texts by their beginning: a name is sent, kept and put into the environment many times."""
+    if isinstance(val, str) and len(val) > LONGEST_ID:
+        return f"{val[:LONGEST_ID]} and so on, {len(val)}"
+    if isinstance(val, bytes) and len(val) > LONGEST_ID:
+        return f"{val[:LONGEST_ID]!r} and so on, {len(val)}"
+    return None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -55,11 +71,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason=f"needs a real NVIDIA driver: {missing}"))
 
 
-hypothesis.settings.register_profile("same", derandomize=True)
-hypothesis.settings.register_profile("other", derandomize=False)
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("other", derandomize=False, deadline=None)
 hypothesis.settings.load_profile("same")
 """The same examples in every run, so that a change is judged by what it changed; `--hypothesis-profile other` seeks
-new ones."""
+new ones. Without the 200 ms that an example may take by default: a machine with other work fails a test by that."""
 
 
 @pytest.hookimpl(wrapper=True)
