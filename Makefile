@@ -38,7 +38,7 @@ check: $(VENV)/test.stamp  ## lint, types, import contracts, fast tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -n auto -m "not slow and not live and not gpu"
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow and not live and not gpu"
 
 test: $(VENV)/test.stamp  ## everything: check, then every test, real engines included
 	$(BIN)/ruff check .

@@ -38,6 +38,7 @@ def loaded(text: str) -> Any:
     return YAML(typ="safe", pure=True).load(text)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(configurations())
 def test_comes_out_without_a_trace(text: str) -> None:
@@ -62,6 +63,7 @@ def test_every_line_that_was_there_is_there(text: str, entries: list[dict[str, A
     assert all(character in left for character in text)  # the text is what it was with something put in
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(configurations())
 def test_an_entry_is_replaced_in_its_place(text: str) -> None:

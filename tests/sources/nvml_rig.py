@@ -8,10 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from gpudesk.clock import Clock
 from gpudesk.domain.desk import Desk
 from gpudesk.sim.cards import GIBIBYTE, SimulatedCard, SimulatedCards, SimulatedProcess
 from gpudesk.sim.nvml import SimulatedDriver
+from gpudesk.sources import nvml_words
 from gpudesk.sources.nvml import NvmlSource
 
 if TYPE_CHECKING:
@@ -24,6 +27,14 @@ NOWHERE = Path("/nonexistent")
 
 EVERY_CODE = (*range(1, 31), 777, 999)
 """Every nvmlReturn_t of nvml.h that is not success, and one that pynvml has never heard of."""
+
+TOLD_APART = nvml_words.ABSENT | nvml_words.CARD_GONE | nvml_words.DRIVER_GONE | {nvml_words.NO_PERMISSION, 777, 999}
+"""Codes after which something else is done than after the others, and two of the others."""
+
+EVERY_CODE_IN_TURN = tuple(
+    pytest.param(code, marks=() if code in TOLD_APART else pytest.mark.slow) for code in EVERY_CODE
+)
+"""For tests that have every function fail with every code."""
 
 SOURCE_FUNCTIONS = (
     "nvmlDeviceGetName",

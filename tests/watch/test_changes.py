@@ -361,6 +361,7 @@ def test_two_desks_alone_tell_what_they_can() -> None:
     assert changes(watch.desk, replace(watch.desk, taken_at=START)) == ()
 
 
+@pytest.mark.slow
 def test_events_are_bounded_and_the_newest_stay() -> None:
     watch = started()
     for turn in range(EVENT_LIMIT + 20):

@@ -56,6 +56,7 @@ def test_the_threshold_is_a_quarter_gib_or_a_hundredth_of_the_card(total: int, h
     assert len(watch.told) == told
 
 
+@pytest.mark.slow
 def test_a_process_that_grows_all_day_gives_few_lines() -> None:
     watch = started((7, GIB))
     for second in range(1, 15_000):

@@ -100,3 +100,6 @@ CONFIGURATIONS: tuple[Configuration, ...] = (
     Configuration("huge, CRLF", _crlf(_huge()).encode()),
     *(Configuration(name, text.encode(), readable=False) for name, text in _ODD.items()),
 )
+
+FEW = (*CONFIGURATIONS[: -len(_ODD) : len(VARIANTS) + 1], *CONFIGURATIONS[-len(_ODD) :])
+"""One in nine, so that each of the ways to change a file is among them, and all odd ones."""

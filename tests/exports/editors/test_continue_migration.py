@@ -299,6 +299,7 @@ OLD = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(old=OLD)
 def test_whatever_was_written_becomes_a_file_that_continue_takes(old: dict[str, Any]) -> None:

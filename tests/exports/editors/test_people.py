@@ -10,9 +10,12 @@ from gpudesk.exports.editors.continue_dev import Continue
 from gpudesk.exports.values import Way
 from gpudesk.exports.writing import apply
 from tests.exports.editors import cases
-from tests.exports.editors.people import CONFIGURATIONS, HUGE, Configuration
+from tests.exports.editors.people import CONFIGURATIONS, FEW, HUGE, Configuration
 
-EVERY = pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=lambda each: each.name)
+EVERY = pytest.mark.parametrize(
+    "configuration",
+    [pytest.param(each, id=each.name, marks=() if each in FEW else pytest.mark.slow) for each in CONFIGURATIONS],
+)
 
 
 def prepared(configuration: Configuration, home: Path) -> Path:
