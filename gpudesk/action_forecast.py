@@ -5,12 +5,12 @@ A preview asks this a dozen times with different models gone, so everything that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gpudesk.action_ground import DeskGround, put_on_cards
 from gpudesk.action_headers import Headers
-from gpudesk.actions.lookup import installed_as
+from gpudesk.actions.lookup import engine_at, installed_as, runners, weights_of
 from gpudesk.actions.ports import Forecast
 from gpudesk.errors import GpudeskError
 from gpudesk.records import replace
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gpudesk.actions.values import Load
     from gpudesk.domain.desk import Desk
     from gpudesk.fit.values import EngineProfile, Estimate, Plan, Wanted
-    from gpudesk.watch.planning import Ground, Planning
+    from gpudesk.watch.planning import Ground, PlannableModel, Planning
 
 QUICK_SECONDS = 0.015
 """How long a forecast waits for a header: one that was read before comes from the cache within this."""
@@ -59,7 +59,7 @@ class ActionForecaster:
         seconds = _seconds(desk, loads)
         here = ground.for_engine(desk, loads[0].engine_url, leaving)
         if isinstance(here, str):
-            return Forecast(expected_seconds=seconds, notes=(here,))
+            return self._without_cards(desk, loads, leaving, Forecast(expected_seconds=seconds, notes=(here,)))
         installed = [model for load in loads if (model := installed_as(desk, load)) is not None]
         self._headers.ask(installed, QUICK_SECONDS, again=False)
         wanted, notes = [], []
@@ -71,9 +71,7 @@ class ActionForecaster:
                 wanted.append(found)
         room = sum(card.available_bytes for card in here.cards)
         if len(wanted) < len(loads):
-            return Forecast(
-                available_bytes=room, would_evict=_too_many(here, loads), expected_seconds=seconds, notes=tuple(notes)
-            )
+            return replace(_by_number(here, loads), available_bytes=room, expected_seconds=seconds, notes=tuple(notes))
         try:
             plan = self._planning.plan(wanted, here, alternatives=False)
         except GpudeskError as error:
@@ -82,6 +80,24 @@ class ActionForecaster:
             note = f"this cannot be planned: {type(error).__name__}: {error}"
             return Forecast(available_bytes=room, expected_seconds=seconds, notes=(note,))
         return _forecast(plan, wanted, here, seconds)
+
+    def _without_cards(self, desk: Desk, loads: Sequence[Load], leaving: Sequence[str], blank: Forecast) -> Forecast:
+        """Tell what can be told all the same: contexts and shared weights, by the headers, and who may have to go."""
+        from gpudesk.action_doubt import doubt_of
+
+        installed = [model for load in loads if (model := installed_as(desk, load)) is not None]
+        self._headers.ask(installed, QUICK_SECONDS, again=False)
+        found = {model.name: header for model in installed if not isinstance(header := self._headers.get(model), str)}
+        same = _shared(desk, loads, {name: header.blob_digest for name, header in found.items()})
+        first = found.get(loads[0].name)
+        doubt = doubt_of(desk, [load for load in loads if load.name not in dict(same)] or loads, leaving)
+        return replace(
+            blank,
+            context_length=None if first is None else _baked_in(desk, loads[0], first),
+            same_weights=same,
+            may_evict=doubt.may_evict,
+            may_evict_because=doubt.because,
+        )
 
     def prepare(self, desk: Desk, loads: Sequence[Load], timeout_seconds: float) -> bool:
         """Wait until the headers of these models are known; for commands, which have one preview only.
@@ -119,17 +135,45 @@ class ActionForecaster:
         return held[1]
 
 
-def _too_many(ground: Ground, loads: Sequence[Load]) -> tuple[str, ...]:
-    """Return who goes only because there would be too many models, whatever their size."""
+def _by_number(ground: Ground, loads: Sequence[Load]) -> Forecast:
+    """Tell who goes only because there would be too many models, whatever their size."""
     from gpudesk.fit.server_scheduler import max_loaded, victim
 
     there = [each for each in ground.residents if each.name not in {load.name for load in loads}]
-    evicted = []
-    while there and len(there) + len(loads) > max_loaded(ground.profile, len(ground.cards)):
+    most, evicted = max_loaded(ground.profile, len(ground.cards)), []
+    while there and len(there) + len(loads) > most:
         gone = victim(there)
         there.remove(gone)
         evicted.append(gone.name)
-    return tuple(evicted)
+    because = f"it keeps at most {most} model{'' if most == 1 else 's'} loaded"
+    return Forecast(would_evict=tuple(evicted), evicts_because=because if evicted else None)
+
+
+def _baked_in(desk: Desk, load: Load, header: PlannableModel) -> int | None:
+    """Return the context a model gets by the wish or its own file; None where the engine chooses."""
+    from gpudesk.domain.engine import limits_context
+
+    asked, trained = load.context_length or header.options.context_length, header.metadata.context_length_trained
+    engine = engine_at(desk, load.engine_url)
+    if asked is None or trained is None or limits_context(engine.version if engine is not None else None) is False:
+        return asked
+    return min(asked, trained)
+
+
+def _shared(desk: Desk, loads: Sequence[Load], blobs: Mapping[str, str | None]) -> tuple[tuple[str, str], ...]:
+    """Return loads by name with the loaded model of another name, or the earlier load, whose weights are theirs."""
+    first: dict[str, str] = {}
+    for model in runners(desk.models):
+        held = model.runner.blob_digest if model.runner is not None else None
+        held = held or (weights_of(desk, model.digest) if model.digest is not None else None)
+        if held is not None and model.engine_url == loads[0].engine_url:
+            first.setdefault(held, model.name)
+    pairs = []
+    for load in loads:
+        blob = blobs.get(load.name)
+        if blob is not None and first.setdefault(blob, load.name) != load.name:
+            pairs.append((load.name, first[blob]))
+    return tuple(pairs)
 
 
 def _seconds(desk: Desk, loads: Sequence[Load]) -> float | None:
@@ -166,6 +210,7 @@ def _forecast(plan: Plan, wanted: Sequence[Wanted], ground: Ground, seconds: flo
         by_model=tuple((one.name, size) for one, size in zip(wanted, sizes, strict=True)),
         available_bytes=room,
         would_evict=plan.server.would_evict,
+        evicts_because=plan.server.evicts_because,
         short_bytes=short,
         expected_seconds=seconds,
         same_weights=(*_twins(wanted), *((one.name, each.name) for one, each in same if each.name != one.name)),

@@ -18,6 +18,7 @@ from gpudesk.actions.values import Ending, Load, Origin, StepKind
 from gpudesk.cancellation import Cancellation
 from gpudesk.domain.event import EventKind
 from gpudesk.domain.model import InstalledModel
+from gpudesk.domain.pin import PinCause
 from gpudesk.errors import GpudeskError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def pin_preview(state: PinState, desk: Desk, ports: Ports) -> Preview:
     return previews.pin(desk, model, ports.forecaster, context_length=wish.context_length, restore=wish.restore)
 
 
-def why_not(preview: Preview) -> str | None:
+def why_not(preview: Preview, state: PinState) -> str | None:
     """Say why a pin is left as it is: it is never put right at somebody's cost, nor by halves on the CPU."""
     if preview.refusal is not None:
         return preview.refusal.message
@@ -55,6 +56,8 @@ def why_not(preview: Preview) -> str | None:
         return f"{', '.join(others)} would have to go"
     if preview.verdict in {"spills", "does not fit"}:
         return f"there is no room: it {preview.verdict}"
+    if preview.may_evict and state.cause is PinCause.EVICTED:
+        return f"it had no room once, and {', '.join(preview.may_evict)} may have to go for it"
     return None
 
 
@@ -157,7 +160,7 @@ class Guard:
         preview = pin_preview(state, desk, self._ports)
         if preview.refusal is None and not preview.steps:
             return None  # the newer look shows that it holds again
-        because = why_not(preview)
+        because = why_not(preview, state)
         if because is not None:
             self._said(f"the pin of {name} is left as it is: {because}")
             return None

@@ -217,7 +217,10 @@ def test_the_number_of_models_counts_without_a_header(headers: Headers) -> None:
     forecaster.prepare(desk(), [Load(LOCAL, BIG)], 20)
     three = desk(loaded(CHAT, 1, FOREVER), loaded(CODER, 1), loaded(EMBED, 1, FOREVER))
     assert forecaster.forecast(three, [Load(LOCAL, BIG)]).would_evict == (CODER,)
+    assert forecaster.forecast(three, [Load(LOCAL, BIG)]).evicts_because == "it keeps at most 3 models loaded"
     assert forecaster.forecast(three, [Load(LOCAL, BIG)], [EMBED]).would_evict == ()
+    (reason,) = [note for note in previews.load(three, Load(LOCAL, BIG), forecaster).notes if "at most" in note]
+    assert reason == f"Ollama would make {CODER} go: it keeps at most 3 models loaded"
 
 
 def test_what_cannot_be_told(forecaster: ActionForecaster) -> None:
@@ -240,6 +243,31 @@ def test_previews_over_the_real_formulas(forecaster: ActionForecaster) -> None:
     refusal = previews.load(before, Load(LOCAL, BIG, 8192), forecaster).refusal
     assert refusal is not None
     assert CHAT in refusal.message
+
+
+THREE = (loaded(CHAT, 1, FOREVER), loaded(CODER, 1), loaded(EMBED, 1, FOREVER))
+GO = f"there is memory enough, but Ollama would make {CODER} go:"
+
+
+@pytest.mark.parametrize(
+    ("models", "version", "wish", "reason"),
+    [
+        (THREE, "0.33.0", Load(LOCAL, "qwen3:8b", 4096), f"{GO} it keeps at most 3 models loaded"),
+        ((loaded(CODER, 12),), "0.33.0", Load(LOCAL, CHAT, 8192),
+         f"{GO} it predicts 9.6 GiB for it and allows itself 80 % of the 11.5 GiB it believes to be free"),
+        ((loaded(CODER, 12.5),), "0.9.6", Load(LOCAL, "gemma3:12b", 4096),
+         f"{GO} by its own estimate it has no room in the 11.0 GiB it believes to be free"),
+        ((loaded(CODER, 18),), "0.33.0", Load(LOCAL, CHAT, 8192), f"{CHAT} takes 9.9 GiB, and 5.5 GiB is free"),
+    ],
+    ids=["number", "share", "estimate", "memory"],
+)  # fmt: skip
+def test_why_somebody_has_to_go_is_said_in_one_line(
+    forecaster: ActionForecaster, models: tuple[LoadedModel, ...], version: str, wish: Load, reason: str
+) -> None:
+    before = desk(*models, engines=(Engine(LOCAL, version=version, reachable=True),))
+    preview = previews.load(before, wish, forecaster)
+    assert [step.load.name for step in preview.steps] == [CODER, wish.name]
+    assert preview.notes[0] == reason
 
 
 def test_an_engine_does_not_see_what_models_loaded_before_give_back(forecaster: ActionForecaster) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from gpudesk.actions.ports import Forecast
-from gpudesk.actions.values import Ending, Origin
+from gpudesk.actions.values import ActionId, Ending, Origin, Preview
 from gpudesk.cancellation import Cancellation
 from gpudesk.domain.keep_alive import KeepAliveWish
-from gpudesk.domain.pin import Pin, PinWish
-from gpudesk.guarding import Guard
+from gpudesk.domain.pin import Pin, PinCause, PinState, PinWish
+from gpudesk.guarding import Guard, why_not
 from gpudesk.stores.process_lock import guard_lock
 from tests.actions.rig import BIG, CHAT, Rig, until
 
@@ -110,6 +110,13 @@ def test_a_pin_is_never_put_right_at_the_cost_of_another_model(tmp_path: Path) -
         rig.oracle.answer = Forecast(verdict="does not fit", short_bytes=1 << 30, would_evict=(BIG,))
         assert guarded.looks(lambda: any("left as it is" in line for line in guarded.said))
         assert set(rig.loaded()) == {BIG}
+
+
+@pytest.mark.parametrize(("cause", "left"), [(PinCause.EVICTED, True), (PinCause.CRASHED, False)])
+def test_where_no_card_is_seen_what_made_room_once_is_not_pushed_out(cause: PinCause, left: bool) -> None:
+    state = PinState(PinWish("http://127.0.0.1:1", CHAT, restore=True), Pin.LOST, cause=cause)
+    preview = Preview(ActionId.PIN, CHAT, loses=("memory unknown",), may_evict=(BIG,))
+    assert (why_not(preview, state) is not None) is left
 
 
 def test_a_guard_that_may_not_act_only_tells(tmp_path: Path) -> None:

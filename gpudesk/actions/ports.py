@@ -117,6 +117,12 @@ class Forecast:
     same_weights: tuple[tuple[str, str], ...] = ()
     """Loads by name with the model of another name whose runner they would take over: loaded, or an earlier load."""
     notes: tuple[str, ...] = ()
+    evicts_because: str | None = None
+    """The engine's rule by which those in `would_evict` go, with its figures: `it keeps at most 3 models loaded`."""
+    may_evict: tuple[str, ...] = ()
+    """Where the cards cannot be seen: loaded models that the engine may unload, in its order."""
+    may_evict_because: str | None = None
+    """`memory unknown`."""
     advice: tuple[str, ...] = ()
     """What would help, best first: `context 8192 instead of 16384`."""
 

@@ -10,6 +10,7 @@ from gpudesk.actions.planned_steps import leave, total_seconds
 from gpudesk.actions.ports import Forecast, Forecaster
 from gpudesk.actions.refusals import cannot_fit, cannot_tell, pins_in_the_way, staying
 from gpudesk.actions.room import GOOD, Room, is_good, room_for
+from gpudesk.actions.room_words import may_go, why_room
 from gpudesk.actions.values import ActionId, Danger, Load, Preview, Refusal, Step, StepKind
 from gpudesk.actions.wishes import Need, named, need_of, refusal_of, silent_engine, trained_context
 from gpudesk.actions.wording import described, enumerated, shared, waiting
@@ -63,11 +64,11 @@ def _needs(desk: Desk, aim: Aim, forecaster: Forecaster) -> tuple[list[Need], Re
     """Compare every wish with what is there; two names of one runner cannot have two contexts."""
     fresh = [load for load in aim.wanted if loaded_as(desk, load) is None]
     same = dict(forecaster.forecast(desk, fresh).same_weights) if fresh else {}
-    local = {model.name: model for model in runners(desk.models) if model.local}
+    there_by_name = {(model.engine_url, model.name): model for model in runners(desk.models)}
     needs: list[Need] = []
     by_runner: dict[str, Need] = {}
     for wanted in aim.wanted:
-        there = loaded_as(desk, wanted) or local.get(same.get(wanted.name, ""))
+        there = loaded_as(desk, wanted) or there_by_name.get((wanted.engine_url, same.get(wanted.name, "")))
         wish = _as_the_engine_takes_it(desk, wanted, there, forecaster)
         need = need_of(desk, wish, restore_pin=aim.restore_pin, same_weights=there)
         name = need.there.name if need.there is not None else same.get(wish.name, wish.name)
@@ -152,6 +153,8 @@ def _preview(
         steps += leave(desk, model, why)
         if model.key in chosen or not aim.named or is_pinned(desk, model):
             loses.append(f"{described(desk, model)} is unloaded{f': {why}' if why else ''}")
+    doubtful = may_go(desk, room)
+    loses += doubtful
     steps += _wished(desk, needs, loads, room.forecast, forecaster, restore_pin=aim.restore_pin)
     freed = sum(model.memory_bytes or 0 for model in room.leaving if model.local)
     return replace(
@@ -165,6 +168,7 @@ def _preview(
         frees_bytes=freed if room.leaving else None,
         free_after_bytes=_free_after(desk, loads, room, freed),
         expected_seconds=total_seconds(steps),
+        may_evict=room.forecast.may_evict if doubtful else (),
     )
 
 
@@ -172,7 +176,7 @@ def _told(desk: Desk, needs: Sequence[Need], room: Room) -> tuple[str, ...]:
     notes = [note for need in needs for note in need.notes]
     loads = [need.load for need in needs if need.loads]
     if loads:
-        notes += room.forecast.notes
+        notes += [*why_room(loads, room), *room.forecast.notes]
         beside = staying(desk, loads, room)
         pins = [model.name for model in beside if is_pinned(desk, model)]
         if room.forecast.verdict is None and pins:

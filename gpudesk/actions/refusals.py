@@ -72,17 +72,22 @@ def cannot_tell(desk: Desk, loads: Sequence[Load], room: Room) -> Refusal | None
     free = [state.free_bytes for state in desk.cards if state.free_bytes is not None]
     if not pins or not free or engine is None or not engine.local:
         return None
-    sizes = [installed.size_bytes if (installed := installed_as(desk, load)) is not None else None for load in loads]
-    known = [size for size in sizes if size is not None]
-    rough = sum(int(size * ROUGH_RATIO) + ROUGH_BYTES for size in known)
+    rough = rough_bytes(desk, loads)
     freed = sum(model.memory_bytes or 0 for model in room.leaving if model.local)
-    if len(known) == len(sizes) and rough <= sum(free) + freed and not room.forecast.would_evict:
+    if rough is not None and rough <= sum(free) + freed and not room.forecast.would_evict:
         return None
     names, held = enumerated([load.name for load in loads]), enumerated([described(desk, each) for each in pins])
     return Refusal(
         f"it is not known yet how much {names} would take, and it might push out {held}",
         f"Try again in a moment, or: unpin {pins[0].name}",
     )
+
+
+def rough_bytes(desk: Desk, loads: Sequence[Load]) -> int | None:
+    """Return what loads come to at most where no header is known; None where the size of a file is not known either."""
+    sizes = [installed.size_bytes if (installed := installed_as(desk, load)) is not None else None for load in loads]
+    known = [size for size in sizes if size is not None]
+    return sum(int(size * ROUGH_RATIO) + ROUGH_BYTES for size in known) if len(known) == len(sizes) else None
 
 
 def staying(desk: Desk, loads: Sequence[Load], room: Room) -> list[LoadedModel]:

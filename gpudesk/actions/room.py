@@ -30,6 +30,9 @@ CONTEXTS = (131072, 65536, 32768, 16384, 8192, 4096, 2048)
 """Shorter contexts that are offered as advice."""
 
 
+_UNKNOWN = Forecast()
+
+
 @dataclass(frozen=True, slots=True)
 class Room:
     """How room is made."""
@@ -41,6 +44,8 @@ class Room:
     chosen: tuple[LoadedModel, ...] = ()
     blocked_by: tuple[LoadedModel, ...] = ()
     """Pinned models without which there would be room; nothing may move then."""
+    before: Forecast = _UNKNOWN
+    """With only those gone that were named: why somebody is chosen."""
 
     @property
     def whole(self) -> bool:
@@ -111,7 +116,7 @@ def room_for(
     if not is_good(every):
         blocked = _blocked([model for model in others if is_pinned(desk, model)], candidates, every, forecast)
         if blocked:
-            return Room(every, blocked_by=blocked)
+            return Room(every, blocked_by=blocked, before=first)
         if whole:
             return Room(every, tuple(by_cost(desk, leaving)))
     goal = None if is_good(every) else every.verdict
@@ -126,7 +131,7 @@ def room_for(
         return is_good(made)
 
     chosen = _least(desk, candidates, enough)
-    return Room(forecast(chosen), tuple(by_cost(desk, (*leaving, *chosen))), tuple(chosen))
+    return Room(forecast(chosen), tuple(by_cost(desk, (*leaving, *chosen))), tuple(chosen), before=first)
 
 
 def _blocked(

@@ -127,6 +127,8 @@ class Preview:
     before: tuple[Load, ...] = ()
     """What is loaded now, on the engines concerned: what a failure goes back to."""
     refusal: Refusal | None = None
+    may_evict: tuple[str, ...] = ()
+    """Loaded models that the engine may unload for it where its memory cannot be seen; each is one of `loses`."""
 
     @property
     def runs(self) -> bool:

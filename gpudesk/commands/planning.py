@@ -120,7 +120,7 @@ def of_desk(
     told = version or (engine.version if engine is not None else None)
     profile = profile_of(told, environment or {})
     indices = [state.card.index for state in usable]
-    residents = tuple(_resident(model, indices, desk) for model in loaded)
+    residents = tuple(resident_of(model, indices, desk) for model in loaded)
     return Situation(tuple(cards), profile, residents, tuple(notes))
 
 
@@ -179,7 +179,8 @@ def _engine(desk: Desk) -> Engine | None:
     return ordered[0] if ordered else None
 
 
-def _resident(model: LoadedModel, indices: Sequence[int], desk: Desk) -> Resident:
+def resident_of(model: LoadedModel, indices: Sequence[int], desk: Desk) -> Resident:
+    """Return a loaded model as the formulas take it, with what it holds on each of these cards."""
     by_card = tuple(sum(share.memory_bytes for share in model.cards if share.index == index) for index in indices)
     seconds, bounds = _keep_alive(model, desk)
     return Resident(

@@ -45,8 +45,10 @@ def forecast_of(wanted: Sequence[Wanted], sequence: LoadSequence, *, notes: bool
     steps = sequence.steps(wanted)
     first = steps[0]
     evicted = tuple(dict.fromkeys(resident.name for step in steps for resident in step.evicted))
+    evicting = next((step for step in steps if step.evicted), None)
     return ServerForecast(
         would_evict=evicted,
+        evicts_because=_why(evicting, sequence.profile, len(sequence.cards)) if evicting is not None else None,
         context_length=first.served.context_length,
         parallel=first.served.parallel,
         batch_size=first.served.batch_size,
@@ -182,12 +184,13 @@ def _server_settings(one: Wanted, step: Step, profile: EngineProfile) -> str:
 
 def _why(step: Step, profile: EngineProfile, cards: int) -> str:
     """Say which rule makes them go: the count, the memory, or first one and then the other."""
-    too_many = len(step.residents) + len(step.evicted) - max_loaded(profile, cards)
-    count = f"it keeps at most {max_loaded(profile, cards)} models loaded"
-    if too_many >= len(step.evicted):
+    most = max_loaded(profile, cards)
+    too_many = len(step.residents) + len(step.evicted) - most
+    count = f"it keeps at most {most} model{'' if most == 1 else 's'} loaded"
+    if too_many >= len(step.evicted) or step.refused_bytes is None:
         return count
-    memory = "by its own estimate they do not fit together"
+    predicted, believed = (gibibytes(size) for size in step.refused_bytes)
+    memory = f"by its own estimate it has no room in the {believed} it believes to be free"
     if profile.era is Era.LLAMA_SERVER:
-        predicted = gibibytes(step.predicted_bytes)
-        memory = f"it predicts {predicted} for it and allows itself 80 % of what it believes to be free"
+        memory = f"it predicts {predicted} for it and allows itself 80 % of the {believed} it believes to be free"
     return f"{count}, and {memory}" if too_many > 0 else memory

@@ -57,6 +57,9 @@ class Step:
     """Who is there afterwards, the new one last."""
     free: tuple[int, ...]
     """Free on each card afterwards."""
+    refused_bytes: tuple[int, int] | None = None
+    """What was predicted and what was believed to be free at the first look that did not let it in beside the others;
+    None where memory was no reason."""
 
 
 def max_loaded(profile: EngineProfile, cards: int) -> int:
@@ -137,6 +140,7 @@ def forecast_step(
     """
     ask = ask or served(wanted.metadata, wanted.options, profile, cards)
     there, room, evicted, reloads = list(residents), list(free), [], False
+    refused: tuple[int, int] | None = None
     mine = next((resident for resident in there if is_same(resident, wanted)), None)
     if mine is not None and mine.context_length in (None, ask.context_length):
         return Step((), ask, (), False, False, True, 0, 0, tuple(there), tuple(room))
@@ -150,19 +154,21 @@ def forecast_step(
         choice.choose(believed, alone=not there)
         if not there or (len(there) < max_loaded(profile, len(cards)) and choice.accepted):
             break
+        if not choice.accepted and refused is None:
+            refused = choice.predicted, choice.believed
         gone = victim(there)
         evicted.append(gone)
         _leave(gone, there, room)
         if until_eviction:
             return Step(
                 tuple(evicted), choice.ask, choice.cards, False, reloads, False, choice.predicted, choice.believed,
-                tuple(there), tuple(room),
+                tuple(there), tuple(room), refused,
             )  # fmt: skip
     choice.put(room)
     new, room = choice.resident(room, len(cards))
     return Step(
         tuple(evicted), choice.ask, choice.cards, choice.spills, reloads, False, choice.predicted, choice.believed,
-        (*there, new), tuple(room),
+        (*there, new), tuple(room), refused,
     )  # fmt: skip
 
 

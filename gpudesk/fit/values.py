@@ -181,6 +181,8 @@ class ServerForecast:
     batch_size: int | None = None
     spills: bool = False
     notes: tuple[str, ...] = ()
+    evicts_because: str | None = None
+    """The rule by which the first of `would_evict` go, with its figures: `it keeps at most 3 models loaded`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,7 @@ def test_after_kill_9_the_next_start_undoes(here: Processes) -> None:
 
 def test_two_at_once_do_not_mix(here: Processes) -> None:
     fault = here.sim.server.fault("load", "hang", model=SMALL, moment="middle")
-    with here.line.start("load", f"{SMALL}@8k") as first:
+    with here.line.start("load", f"{SMALL}@8k", "--yes") as first:
         assert fault.reached.wait(20)
         second = here.line.run("unload", EMBED)
         assert second.returncode == 4
