@@ -88,7 +88,7 @@ class LifelineBackend(DeadlineBackend):
         if line is None:
             return super().connect_tcp(host, port, timeout, local_address, socket_options)
         line.changed.clear()
-        ends_at = self.deadline.ends_at
+        ends_at, left = self.deadline.ends_at, self.deadline.remaining(None, httpcore.ConnectTimeout)
         made: list[httpcore.NetworkStream | Exception] = []
 
         def connect() -> None:
@@ -105,12 +105,18 @@ class LifelineBackend(DeadlineBackend):
 
         threading.Thread(target=connect, name="gpudesk connect", daemon=True).start()
         if not line.is_cut:
-            line.changed.wait(self.deadline.remaining(None, httpcore.ConnectTimeout))
+            line.changed.wait(left)
+        failure: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
         if line.is_cut:
-            raise httpcore.ConnectError("canceled")
-        if not made:
+            failure = httpcore.ConnectError("canceled")
+        elif not made:
             line.cut()
-            raise httpcore.ConnectTimeout("the name could not be looked up in time")
+            failure = httpcore.ConnectTimeout("the name could not be looked up in time")
+        if failure is not None:
+            for each in made:  # just before the line was cut: the thread left it open
+                if not isinstance(each, Exception):
+                    each.close()
+            raise failure
         self.deadline.connected = True
         (found,) = made
         if isinstance(found, Exception):
