@@ -74,7 +74,8 @@ class PinState:
     lost_at: datetime | None = None
     """Aware UTC: when it was noticed."""
     losses: tuple[datetime, ...] = ()
-    """When it was lost lately, oldest first; three in ten minutes are a thrash."""
+    """When it was lost lately, oldest first, less those by a restart, which nobody fights for; three in ten minutes
+    are a thrash."""
 
     @property
     def key(self) -> str:

@@ -65,6 +65,8 @@ class ProcessSource:
         self._servers = ServerProcesses(self._table, clock)
         self._known: dict[int, _Known] = {}
         self._runners: set[int] = set()
+        self._served: dict[int, str] = {}
+        """What each runner was seen to hold, by the name its engine gave it."""
         self._loaded: frozenset[str] = frozenset()
         self._scan_at: float | None = None
         self._scan_delay = FIRST_RESCAN_SECONDS
@@ -73,6 +75,7 @@ class ProcessSource:
         """Look once: at the pids the desk's cards name, and at the runners."""
         on_cards = {held.pid for state in desk.cards for held in state.card.processes}
         loaded = frozenset(f"{model.key} {model.digest}" for model in desk.models if model.local)
+        self._served.update((pid, model.name) for model in desk.models for pid in model.pids)
         now = self._clock.monotonic()
         ended = self._servers.ended()
         self._leave_behind(ended)
@@ -97,6 +100,7 @@ class ProcessSource:
         processes = {
             pid: process for pid, process in processes.items() if pid in on_cards or process.runner is not None
         }
+        self._served = {pid: name for pid, name in self._served.items() if pid in processes}
         self._known = {pid: known for pid, known in self._known.items() if pid in processes}
         names, told = _loaded_names(desk), _loaded_blobs(desk)
         return ProcessSample(
@@ -188,8 +192,13 @@ class ProcessSource:
         return replace(
             process,
             memory_resident_bytes=self._table.resident_bytes(process.pid),
-            runner=self._named(runner, names, set() if process.orphaned else told),
+            runner=self._orphan(process, runner, names) if process.orphaned else self._named(runner, names, told),
         )
+
+    def _orphan(self, process: Process, runner: Runner, names: frozenset[str]) -> Runner:
+        """Name a runner that no engine lists any more by what it held, or by the manifests."""
+        held = self._served.get(process.pid)
+        return replace(runner, model_name=held) if held is not None else self._named(runner, names, set())
 
     def _named(self, runner: Runner, names: frozenset[str], told: set[str]) -> Runner:
         """Give a runner a model name from the manifests unless an engine lists its model and told the blob."""

@@ -41,6 +41,8 @@ class Memory:
     """Listed models whose processes are gone."""
     lives: Lives = field(default_factory=dict)
     """The engines' servers."""
+    waiting: bool = False
+    """Something about a model is told when its engine has been asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,8 @@ def compare(before: Desk, after: Desk, memory: Memory) -> Comparison:
     if before.cards is not after.cards:
         events.extend(cards(before, after))
     revised: dict[Event, Event | None] = {}
-    if before.models is not after.models or server_news or updated or _answers_again(before, after):
+    changed = before.models is not after.models or server_news or updated or memory.waiting
+    if changed or _answers_again(before, after):
         told, memory, revised = _models(before, after, memory, {event.engine_url for event in updated})
         events.extend(told)
     if _unsettled(memory.claims) or not _same_processes(before, after):
@@ -171,10 +174,13 @@ def _models(
     urls = {model.engine_url: None for desk in (before, after) for model in desk.models}
     urls.update((engine.url, None) for engine in after.engines if engine.reachable and _remembered(memory, engine.url))
     urls.update((url, None) for url, _, _ in left)
+    waiting = False
     for url in urls:
         life = memory.lives.get(url)
         ending = life.ending if life is not None else None
         if url in updated and ending is None:
             ending = update_ending(url, before, after, left)
-        EngineRound(url, before, after, models, left, revised, events, ending).compare()
-    return events, replace(memory, models=models, left=left), revised
+        comparing = EngineRound(url, before, after, models, left, revised, events, ending)
+        comparing.compare()
+        waiting = waiting or comparing.waits
+    return events, replace(memory, models=models, left=left, waiting=waiting), revised

@@ -15,6 +15,7 @@ from gpudesk.watch.known_models import (
     known,
     models_of,
     other_process,
+    pids_of,
 )
 from gpudesk.watch.model_events import (
     arrived,
@@ -26,7 +27,7 @@ from gpudesk.watch.model_events import (
     reloaded,
     spilled,
 )
-from gpudesk.watch.names import CARDS, engine_source
+from gpudesk.watch.names import CARDS, PROCESSES, engine_source
 from gpudesk.watch.outage_changes import DOWN
 from gpudesk.watch.restarts import Ending
 from gpudesk.watch.timers import next_look
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 EVICTION_WINDOW = timedelta(seconds=10)
 """A model that leaves early this close to another's arrival probably made room for it."""
+LISTED_WINDOW = timedelta(seconds=4)
+"""And one that leaves this soon after another was listed: an engine evicts before it loads, a person comes later."""
 SURELY_WINDOW = timedelta(seconds=2)
 """And surely, when the other's load began this soon: an engine that evicts waits for the memory, people take longer."""
 RELOAD_WINDOW = timedelta(seconds=60)
@@ -78,6 +81,8 @@ class EngineRound:
     events: list[Event]
     ending: Ending | None = None
     """How its server last ended, if that was seen."""
+    waits: bool = False
+    """A model has another process than before, and what the engine says of it is older than that."""
 
     def compare(self) -> None:
         """Compare departures, arrivals and those who stayed, in this order."""
@@ -136,7 +141,7 @@ class EngineRound:
             for_whom = self._lately_loaded(was.name)
         event = departed(was, self.url, self.after.taken_at, for_whom=for_whom, away=away, sure=sure)
         self.events.append(event)
-        if event.kind is EventKind.UNLOADED and event.before is not None:
+        if event.before is not None and (event.kind is EventKind.UNLOADED or not sure):
             self.left[key] = (was, event)
 
     def _ending_since(self, moment: datetime) -> Ending | None:
@@ -155,7 +160,7 @@ class EngineRound:
     def _lately_loaded(self, name: str) -> str | None:
         """Return the other model that was loaded a moment ago, if one was."""
         for event in reversed(self.before.events):
-            if self.after.taken_at - event.at > EVICTION_WINDOW:
+            if self.after.taken_at - event.at > LISTED_WINDOW:
                 return None
             loaded = event.kind in {EventKind.LOADED, EventKind.RELOADED}
             if loaded and event.engine_url == self.url and event.subject != name:
@@ -197,6 +202,9 @@ class EngineRound:
     def _stay(self, key: ModelKey, model: LoadedModel) -> None:
         """Tell what is new about a model that is still there."""
         was = self.models[key]
+        if self._is_outdated(was, model):
+            self.waits = True
+            return
         now, reload = self._settings(was, model)
         if reload is not None:
             self.events.append(reload)
@@ -212,6 +220,15 @@ class EngineRound:
             tell = spilled if now.spilled else back_on_card
             self.events.append(tell(model, self.after.taken_at))
         self.models[key] = now
+
+    def _is_outdated(self, was: Known, model: LoadedModel) -> bool:
+        """Tell whether the engine has to be asked first: what it last said may be of the process before."""
+        if not other_process(was.pids, pids_of(model, self.after)):
+            return False
+        asked, looked = self.after.source(engine_source(self.url)), self.after.source(PROCESSES)
+        if asked is None or asked.failure is not None or asked.last_value_at is None or looked is None:
+            return False
+        return looked.last_value_at is not None and asked.last_value_at < looked.last_value_at
 
     def _settings(self, was: Known, model: LoadedModel) -> tuple[Known, Event | None]:
         """Tell whether a model was loaded anew, by its settings and its process."""

@@ -159,7 +159,7 @@ def _next(state: PinState | None, wish: PinWish, desk: Desk, crashed: set[tuple[
             cause=judged.cause,
             reason=judged.reason or _PLAIN[judged.cause],
             lost_at=desk.taken_at,
-            losses=(*losses, desk.taken_at),
+            losses=losses if judged.cause is PinCause.RESTARTED else (*losses, desk.taken_at),
         )
     return state if after == state else after
 
@@ -229,19 +229,22 @@ def _gone(wish: PinWish, desk: Desk) -> _Judged:
     left: Event | None = None
     outage: Event | None = None
     for event in _lately(desk, wish.engine_url):
+        if left is not None and event.at < left.at:
+            break
+        if event.kind in _OUTAGES and (outage is None or outage.kind is EventKind.ENGINE_BACK):
+            outage = event
         if left is None and event.subject == wish.name and event.kind in _DEPARTURES:
             left = event
-        if event.kind in _OUTAGES and (outage is None or event.kind is EventKind.ENGINE_GONE):
-            outage = event
-            if event.kind is not EventKind.ENGINE_BACK:
-                break
     restarted = f"{wish.engine_url} was restarted"
-    if left is not None and left.after == SERVER_ENDED:
-        return _Judged(PinCause.RESTARTED, left.message.removeprefix(f"{wish.name} unloaded: "), left.at)
-    if outage is not None and (left is None or left.at + OUTAGE_SLACK >= outage.at):
-        return _Judged(PinCause.RESTARTED, restarted, outage.at)
     if left is None:
-        return _Judged(PinCause.UNLOADED)
+        return _Judged(PinCause.UNLOADED) if outage is None else _Judged(PinCause.RESTARTED, restarted, outage.at)
+    if left.after == SERVER_ENDED:
+        reason = restarted if outage is not None else left.message.removeprefix(f"{wish.name} unloaded: ")
+        return _Judged(PinCause.RESTARTED, reason, left.at)
+    # Back without having gone since: it was away when the model left.
+    away = outage is not None and (outage.kind is EventKind.ENGINE_BACK or outage.at <= left.at + OUTAGE_SLACK)
+    if outage is not None and away and outage.kind is not EventKind.ENGINE_RESTARTED:
+        return _Judged(PinCause.RESTARTED, restarted, outage.at)
     return _Judged(_DEPARTURES[left.kind], left.message.removeprefix(wish.name).strip())
 
 

@@ -168,6 +168,7 @@ def test_a_zombie_has_its_short_name(tmp_path: Path) -> None:
         assert not raw.argv
         assert readable_name(raw)
         assert table().stamp(child.pid) is not None
+        assert table().resident_bytes(child.pid) == 0
 
 
 @linux_only
@@ -211,7 +212,23 @@ def test_refused_facts_are_unknown_one_by_one(monkeypatch: pytest.MonkeyPatch) -
     assert (raw.argv, raw.working_directory, raw.user, raw.memory_resident_bytes) == (None, None, None, None)
     assert raw.name
     assert raw.parent_pid == os.getppid()
-    assert table().resident_bytes(os.getpid()) is None
+    if sys.platform != "linux":
+        assert table().resident_bytes(os.getpid()) is None
+
+
+@linux_only
+def test_host_memory_that_is_refused_or_nonsense_is_unknown(tmp_path: Path) -> None:
+    (tmp_path / "7").mkdir()
+    assert PsutilProcessTable(tmp_path).resident_bytes(7) is None
+    for text in ("", "12", "12 x 3", "\n"):
+        (tmp_path / "7" / "statm").write_text(text)
+        assert PsutilProcessTable(tmp_path).resident_bytes(7) is None
+
+
+def test_host_memory_is_in_bytes() -> None:
+    with running(sys.executable, "-c", WAIT) as child:
+        until(lambda: (table().resident_bytes(child.pid) or 0) > 1 << 20)
+        assert table().resident_bytes(child.pid) == pytest.approx(psutil.Process(child.pid).memory_info().rss, rel=0.5)
 
 
 def test_a_process_refused_altogether_still_exists(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,6 +146,20 @@ def test_a_runner_left_behind_is_named_although_its_model_is_loaded_elsewhere(tm
     assert runner.model_name == "a:1b"
 
 
+def test_a_runner_left_behind_is_named_by_what_it_held(tmp_path: Path) -> None:
+    write(tmp_path, "registry.ollama.ai/library/a/1b", HEX)
+    write(tmp_path, "registry.ollama.ai/library/b/1b", HEX)
+    bench = Bench(OLLAMA, llama_server(10), models_directories=(tmp_path,))
+    bench.read()
+    bench.loaded = (LoadedModel("b:1b", "http://e", pids=(10,)),)
+    bench.read()
+    del bench.table.processes[900]
+    bench.loaded = ()
+    runner = bench.read(after=0.1)[10].runner
+    assert runner is not None
+    assert runner.model_name == "b:1b"
+
+
 def test_ollamas_own_llama_server_with_an_adopter_was_left_behind_and_somebodys_own_was_not() -> None:
     theirs = llama_server(10, parent=1)
     ours = replace(theirs, pid=11, argv=("/usr/lib/ollama/llama-server", *(theirs.argv or ())[1:]))

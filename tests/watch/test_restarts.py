@@ -131,7 +131,7 @@ def test_a_server_that_ends_for_good_is_not_called_restarted() -> None:
     watch.engine(9)
     assert messages(watch.told)[-1] == f"{URL} answers"
     assert RESTARTED not in messages(watch.told), "its outage was told"
-    assert (watch.pin.cause, watch.pin.reason) == (PinCause.RESTARTED, f"the server at {URL} ended")
+    assert (watch.pin.cause, watch.pin.reason) == (PinCause.RESTARTED, RESTARTED)
 
 
 def test_a_restart_with_nothing_loaded_is_told_once() -> None:
@@ -177,7 +177,7 @@ def test_a_model_loaded_again_at_once_is_told_to_be_reloaded_by_the_restart() ->
     assert f"{NAME} reloaded with the same settings: {RESTARTED}" in told
     assert f"keep-alive of {NAME} changed from forever to 30m: {RESTARTED}" in told
     assert not any("Continue" in message for message in told)
-    assert watch.pin.reason == f"keep-alive changed from forever to 30m: {RESTARTED}"
+    assert watch.pin.reason == f"{RESTARTED}, and it was loaded again without forever"
 
 
 def test_a_change_of_keep_alive_long_after_a_restart_has_its_own_cause() -> None:
@@ -236,6 +236,85 @@ def test_a_silent_engines_model_whose_runner_was_left_behind_is_gone() -> None:
     watch.give(ENGINE, failure(), 3)
     assert watch.desk.models == ()
     assert f"{NAME} unloaded: the server at {URL} ended" in messages(watch.told)
+
+
+def test_a_reload_is_told_once_with_what_the_engine_says_of_it() -> None:
+    watch = Restarts()
+    watch.table(2, runner(11, started=1.8))
+    assert watch.told == [], "the engine was asked before"
+    watch.table(3, runner(11, started=1.8))
+    watch.engine(3.5, model(NAME, timer(303.5, at=3.5), context_length=1024))
+    watch.table(4, runner(11, started=1.8))
+    assert [event.message for event in watch.told if event.kind is EventKind.RELOADED] == [
+        f"{NAME} reloaded with context 1024 instead of context 4096"
+    ]
+
+
+def test_a_reload_with_the_same_settings_is_told_when_the_engine_says_so() -> None:
+    watch = Restarts()
+    watch.table(
+        2,
+        runner(11, started=1.8),
+    )
+    watch.table(12, runner(11, started=1.8))
+    watch.engine(13, model(NAME, forever()))
+    assert messages(watch.told) == [f"{NAME} reloaded with the same settings: its process ended, or it was asked for"]
+
+
+def test_an_eviction_after_a_restart_has_its_own_cause() -> None:
+    watch = Restarts()
+    watch.table(2, server_pid=901)
+    watch.engine(3)
+    watch.engine(5, model(NAME, forever()))
+    watch.table(6, runner(11, parent=901, started=4.5), server_pid=901)
+    watch.engine(7, model(NAME, forever()))
+    watch.engine(49, model(OTHER, timer(349, at=49)))
+    watch.table(50, server_pid=901)
+    assert watch.pin.cause is PinCause.EVICTED
+    assert watch.pin.reason == f"evicted for {OTHER}, although its keep-alive was forever"
+
+
+def test_a_loss_while_the_engine_was_away_is_a_restart_however_long_that_took() -> None:
+    watch = Watch()
+    watch.give("pins", PinSample((PinWish(URL, NAME),)), 0)
+    watch.engine(0, model(NAME, forever()))
+    for second in range(2, 100, 2):
+        watch.give(ENGINE, failure(), second)
+    watch.engine(101)
+    (state,) = watch.desk.pins
+    assert (state.cause, state.reason) == (PinCause.RESTARTED, RESTARTED)
+
+
+def test_restarts_are_no_fight() -> None:
+    watch = Restarts()
+    for turn in range(4):
+        at = 20 * turn
+        watch.table(at + 5, server_pid=901 + turn)
+        watch.engine(at + 6)
+        assert watch.pin.pin is Pin.LOST
+        watch.engine(at + 8, model(NAME, forever()))
+        watch.table(at + 9, runner(11 + turn, parent=901 + turn, started=at + 7.5), server_pid=901 + turn)
+    assert watch.pin.losses == ()
+    assert not alarms(watch, AlarmKind.THRASH)
+
+
+def test_an_unload_some_seconds_after_another_load_is_no_eviction() -> None:
+    watch = Watch()
+    watch.engine(0, model(NAME, forever()))
+    watch.engine(2, model(NAME, forever()), model(OTHER, timer(302, at=2)))
+    watch.engine(8, model(OTHER, timer(302, at=2)))
+    assert messages(watch.told)[-1].endswith("asked for, or its process ended")
+
+
+def test_an_eviction_for_a_load_that_takes_long_is_not_blamed_on_the_one_before_it() -> None:
+    watch = Watch()
+    watch.engine(0, model(NAME, forever()))
+    watch.engine(2, model(NAME, forever()), model(OTHER, timer(302, at=2)))
+    watch.engine(4, model(OTHER, timer(302, at=2)))
+    assert "probably evicted for gemma3:12b" in messages(watch.told)[-1]
+    watch.engine(6, model(OTHER, timer(302, at=2)), model("gpt-oss:20b", timer(306, at=6)))
+    evicted = [event.message for event in watch.desk.events if event.kind is EventKind.EVICTED]
+    assert evicted == [f"{NAME} evicted for gpt-oss:20b, although its keep-alive was forever"]
 
 
 def alarms(watch: Watch, kind: AlarmKind) -> list[Alarm]:
