@@ -36,7 +36,7 @@ def _figures(preview: Preview) -> list[str]:
         figures.append(f"frees {gibibytes(preview.frees_bytes)}")
     if preview.free_after_bytes is not None:
         figures.append(f"{gibibytes(preview.free_after_bytes)} free then")
-    if preview.expected_seconds is not None:
+    if preview.expected_seconds:
         figures.append(f"about {seconds_text(preview.expected_seconds)}")
     return figures
 

@@ -38,17 +38,27 @@ def finish(preview: Preview, desk: Desk) -> Preview:
     """
     steps = preview.steps
     left = tuple(step for number, step in enumerate(steps) if not _is_done(step, steps[number + 1 :], desk))
-    going = [step.load.name for step in left if step.kind is StepKind.UNLOAD]
+    loses = _still_lost(preview, left)
     done = len(steps) - len(left)
     return replace(
         preview,
         steps=left,
-        danger=preview.danger if left and preview.loses else Danger.NONE,
-        loses=tuple(f"{name} is unloaded" for name in going) or (preview.loses if left else ()),
+        danger=preview.danger if loses and preview.loses else Danger.NONE,
+        loses=loses,
         notes=(*preview.notes, f"{done} of {len(steps)} steps were done already") if done else preview.notes,
         expected_seconds=_seconds(left),
         refusal=_unreachable(preview, desk),
     )
+
+
+def _still_lost(preview: Preview, left: Sequence[Step]) -> tuple[str, ...]:
+    """Return what the steps that are left lose: a model that has gone already is not asked about again."""
+    if not left:
+        return ()
+    unloaded = [step.load.name for step in preview.steps if step.kind is StepKind.UNLOAD]
+    going = [step.load.name for step in left if step.kind is StepKind.UNLOAD]
+    others = [text for text in preview.loses if not text.startswith(tuple(f"{name} (" for name in unloaded))]
+    return (*(f"{name} is unloaded" for name in going), *others)
 
 
 def undo(preview: Preview, desk: Desk) -> Preview:

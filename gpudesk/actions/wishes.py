@@ -140,9 +140,9 @@ def _beside(desk: Desk, wish: Load, there: LoadedModel, *, pinned_now: bool, res
     notes, loses = list(_clamped(desk, wish)), []
     if there.name.casefold() != wish.name.casefold():
         notes.append(f"{wish.name} has the same weights as {there.name}, which is loaded: one runner serves both")
-    if there.cpu_ratio:
-        notes.append(f"{there.name} is {percent(there.cpu_ratio)} on the CPU; unload it first to have it loaded anew")
     reloads = asked is not None and asked != loaded
+    if there.cpu_ratio and not reloads and (desk.cards or not there.local):
+        notes.append(f"{there.name} is {percent(there.cpu_ratio)} on the CPU; unload it first to have it loaded anew")
     if reloads and loaded is not None:
         change = f"with context {asked} instead of {loaded}"
         if pinned_now:

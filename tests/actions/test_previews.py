@@ -228,6 +228,14 @@ def test_what_is_loaded_with_more_than_the_training_stays_where_the_version_is_n
     assert previews.load(cut, wish(EMBED, 2048), Arithmetic()).steps == ()
 
 
+def test_a_model_on_the_cpu_is_named_where_a_card_could_take_it_and_it_stays() -> None:
+    there = loaded(CHAT, cpu_ratio=0.3)
+    said = f"{CHAT} is 30 % on the CPU; unload it first to have it loaded anew"
+    assert said in previews.load(desk(there), wish(CHAT), Arithmetic()).notes
+    assert said not in previews.load(desk(there), wish(CHAT, 8192), Arithmetic()).notes, "it is loaded anew"
+    assert previews.load(desk(there, cards=()), wish(CHAT), Arithmetic()).notes == ()
+
+
 def test_an_unknown_context_is_told() -> None:
     preview = previews.load(desk(loaded(CHAT, context_length=None)), wish(CHAT, 8192), Arithmetic())
     assert kinds(preview) == [("load", CHAT)]

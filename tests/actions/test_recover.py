@@ -70,6 +70,24 @@ def test_a_swap_is_finished_or_undone_from_wherever_it_stopped(
     assert (undo.danger is Danger.REVERSIBLE) is any(kind == "unload" for kind, _ in back)
 
 
+def test_what_is_lost_already_is_not_asked_about_again() -> None:
+    swap = replace(SWAP, loses=("a:1b (4.0 GiB, pinned, kept forever) is unloaded", "memory unknown: c:1b may go"))
+    assert recover.finish(swap, desk(A)).loses == ("a:1b is unloaded", "memory unknown: c:1b may go")
+    assert recover.finish(swap, desk()).loses == ("memory unknown: c:1b may go",)
+    asked = recover.finish(replace(swap, loses=swap.loses[:1]), desk())
+    assert (asked.loses, asked.danger, asked.runs) == ((), Danger.NONE, True)
+
+
+def test_a_deletion_that_was_cut_off_still_says_what_is_deleted() -> None:
+    steps = Step(StepKind.UNLOAD, wish("a:1b")), Step(StepKind.DELETE, wish("a:1b"))
+    cut = replace(
+        preview(*steps, before=desk(A)), loses=("a:1b, 3.0 GiB on disk: it would have to be downloaded again",)
+    )
+    installed = (InstalledModel("a:1b", URL),)
+    assert recover.finish(cut, desk(A, installed=installed)).loses == ("a:1b is unloaded", *cut.loses)
+    assert recover.finish(cut, desk(installed=installed)).loses == cut.loses
+
+
 def test_what_is_brought_back_is_as_it_was() -> None:
     there = model("a:1b", 16384)
     (step,) = recover.undo(preview(Step(StepKind.UNLOAD, wish("a:1b")), before=desk(there)), desk()).steps
