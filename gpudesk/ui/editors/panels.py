@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from textual.geometry import NULL_OFFSET, NULL_SPACING, Region
-from textual.layout import ArrangeResult, Layout, WidgetPlacement
-from textual.layouts.vertical import VerticalLayout
-
 from gpudesk.keymap import Scope
 from gpudesk.ui.bindings import bindings_for
 from gpudesk.ui.cells import Line, Span, fit_line
 from gpudesk.ui.editors.layout import plan_editors
 from gpudesk.ui.editors.view_detail import change_lines, finding_lines
 from gpudesk.ui.editors.view_lists import EDITORS, OPTIONS, ROLE_ROWS, ROLE_WORDS, RoleRow, fit_line_of, role_rows
-from gpudesk.ui.layout import SMALLEST_HEIGHT, SMALLEST_WIDTH, Frame, body_width
-from gpudesk.ui.screens.base import SceneScreen
+from gpudesk.ui.layout import Frame, body_width
+from gpudesk.ui.screens.placed import PlacedScreen, small_lines
 from gpudesk.ui.view_footer import footer_line
 from gpudesk.ui.view_title import title_line
 from gpudesk.ui.widgets.panel import LineWidget, Painted, frame_lines
@@ -25,9 +21,7 @@ from gpudesk.ui.widgets.scrolling import ScrollingWidget
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from textual.app import ComposeResult
     from textual.geometry import Size
-    from textual.widget import Widget
 
     from gpudesk.exports.overview import EditorState
     from gpudesk.exports.values import Role, Way
@@ -35,30 +29,6 @@ if TYPE_CHECKING:
     from gpudesk.ui.layout import Place
     from gpudesk.ui.palette import Palette
     from gpudesk.ui.scene import Scene
-
-
-class EditorsLayout(Layout):
-    """Puts each part where `plan_editors` says; toasts and tooltips where Textual would."""
-
-    name = "editor-places"
-
-    def __init__(self, screen: EditorPanels) -> None:
-        self._screen = screen
-        self._vertical = VerticalLayout()
-
-    def arrange(self, parent: Widget, children: list[Widget], size: Size, greedy: bool = True) -> ArrangeResult:
-        """Place the children."""
-        places = self._screen.plan_places(size)
-        placements: list[WidgetPlacement] = []
-        for child in children:
-            place = places.get(child.id or "")
-            if place is not None:
-                region = Region(place.x, place.y, place.width, place.height)
-                placements.append(WidgetPlacement(region, NULL_OFFSET, NULL_SPACING, child))
-        others = [child for child in children if child.id not in self._screen.planned]
-        if others:
-            placements += self._vertical.arrange(parent, others, size, greedy)
-        return placements
 
 
 class EditorList(RowList["EditorState"]):
@@ -102,7 +72,7 @@ class DetailPanel(ScrollingWidget):
         )
 
 
-class EditorPanels(SceneScreen, inherit_bindings=False):
+class EditorPanels(PlacedScreen, inherit_bindings=False):
     """The parts of the screen, drawn from the newest answer."""
 
     def __init__(self, *, banner: str | None, keymap: Mapping[str, str]) -> None:
@@ -124,28 +94,15 @@ class EditorPanels(SceneScreen, inherit_bindings=False):
         self.reading = False
         """The detail was gone to by a key, and gets room: after a click, what was clicked stays where it is."""
         self._palette: Palette | None = None
-        self._places: dict[str, Place] = {}
-        self._layout = EditorsLayout(self)
         self.title_bar = LineWidget(self._title_lines, id="title")
         self.editors = EditorList(EDITORS, id="editors")
         self.roles = RoleList(ROLE_ROWS, id="roles")
         self.options = RowList(OPTIONS, id="options")
         self.detail = DetailPanel(self._detail_lines, id="detail")
-        self._panels: dict[str, LineWidget] = {
-            "title": self.title_bar, "banner": LineWidget(self._banner_lines, id="banner"), "editors": self.editors,
-            "roles": self.roles, "options": self.options, "detail": self.detail,
-            "footer": LineWidget(self._footer_lines, id="footer"), "small": LineWidget(_small_lines, id="small"),
-        }  # fmt: skip
-        self.planned = {*self._panels, "filter"}
-
-    @property
-    def layout(self) -> Layout:
-        """The layout that follows `plan_editors`."""
-        return self._layout
-
-    def compose(self) -> ComposeResult:
-        """Put every part on the screen."""
-        yield from self._panels.values()
+        self.put(
+            self.title_bar, LineWidget(self._banner_lines, id="banner"), self.editors, self.roles, self.options,
+            self.detail, LineWidget(self._footer_lines, id="footer"), LineWidget(small_lines, id="small"),
+        )  # fmt: skip
 
     def plan_places(self, size: Size) -> dict[str, Place]:
         """Divide the screen."""
@@ -237,8 +194,3 @@ class EditorPanels(SceneScreen, inherit_bindings=False):
             return title, finding_lines(state, width)
         fresh = answer is None or state is None or answer.export is None or answer.export.editor == state.id
         return title, change_lines(answer if fresh else None, width)
-
-
-def _small_lines(_size: Size) -> list[Painted]:
-    text = f"gpudesk needs {SMALLEST_WIDTH}×{SMALLEST_HEIGHT}"
-    return [Painted((Span(text, "warn"),)), Painted((Span("esc goes back", "dim"),))]

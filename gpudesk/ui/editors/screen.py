@@ -126,7 +126,7 @@ class EditorsScreen(EditorFiles, inherit_bindings=False):
         """Read about an editor, list the models of a role, take one."""
         event.stop()
         if event.rows is self.editors:
-            self._focus(self.detail)
+            self.focus_part(self.detail)
         elif event.rows is self.options:
             self._take(event.key)
         elif event.key in {role.value for role in ROLES}:
@@ -234,25 +234,15 @@ class EditorsScreen(EditorFiles, inherit_bindings=False):
         await self.query("#filter").remove()
         self.set_focus(self._list_in_use())
 
-    def _focus(self, widget: Widget) -> None:
+    def parts(self) -> list[Widget]:
+        """Return the list in use, the models and the detail."""
+        return [self.options if self.picking is not None else self.editors, self.roles, self.detail]
+
+    def focus_part(self, part: Widget) -> None:
         """Give a part the focus, and the room it needs."""
-        self.set_focus(widget)
-        self.reading = widget is self.detail
+        super().focus_part(part)
+        self.reading = part is self.detail
         self.arrange_anew()
-
-    def action_focus_next(self) -> None:
-        """Focus the next part."""
-        self._focus_beside(1)
-
-    def action_focus_previous(self) -> None:
-        """Focus the part before."""
-        self._focus_beside(-1)
-
-    def _focus_beside(self, step: int) -> None:
-        parts: list[Widget] = [self.options if self.picking is not None else self.editors, self.roles, self.detail]
-        now = self.focused
-        position = parts.index(now) if now in parts else -step
-        self._focus(parts[(position + step) % len(parts)])
 
     def on_descendant_focus(self) -> None:
         """Show which part has the focus, also after a click."""
@@ -269,7 +259,7 @@ class EditorsScreen(EditorFiles, inherit_bindings=False):
         elif self.picking is not None:
             self._put_list_away()
         elif self.focused is self.detail:
-            self._focus(self.editors)
+            self.focus_part(self.editors)
         else:
             self.dismiss()
 

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 
 from gpudesk.keymap import Scope
 from gpudesk.ui.cells import Line, Span, fit_line
-from gpudesk.ui.layout import SMALLEST_HEIGHT, SMALLEST_WIDTH
 from gpudesk.ui.planner.layout import plan_planner
-from gpudesk.ui.planner.placing import PlacesLayout
 from gpudesk.ui.planner.view_answer import answer_lines, reading_words
 from gpudesk.ui.planner.view_bars import cards_lines
 from gpudesk.ui.planner.view_choices import KNOWN_CARDS
 from gpudesk.ui.planner.widgets import AnswerPanel, ChoiceList, PlanCards
-from gpudesk.ui.screens.base import SceneScreen
+from gpudesk.ui.screens.placed import PlacedScreen, small_lines
 from gpudesk.ui.view_footer import footer_line
 from gpudesk.ui.view_title import title_line
 from gpudesk.ui.widgets.panel import LineWidget, Painted
@@ -22,9 +20,7 @@ from gpudesk.ui.widgets.row_list import RowList
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from textual.app import ComposeResult
     from textual.geometry import Size
-    from textual.layout import Layout
     from textual.widget import Widget
 
     from gpudesk.ui.layout import Place
@@ -33,7 +29,7 @@ if TYPE_CHECKING:
     from gpudesk.ui.scene import Scene
 
 
-class PlannerPanels(SceneScreen, inherit_bindings=False):
+class PlannerPanels(PlacedScreen, inherit_bindings=False):
     """The parts of the planner, drawn from its board."""
 
     def __init__(self, board: Board, *, banner: str | None, keymap: Mapping[str, str]) -> None:
@@ -49,33 +45,21 @@ class PlannerPanels(SceneScreen, inherit_bindings=False):
         self._banner, self._keymap = banner, keymap
         self._scene: Scene | None = None
         self._palette: Palette | None = None
-        self._places: dict[str, Place] = {}
         self._typing: str | None = None
         """What the input line is for: `filter` or `file`."""
         self._picking = False
-        self._layout = PlacesLayout(self)
         self.title_bar = LineWidget(self._title_lines, id="title")
         self.banner_bar = LineWidget(self._banner_lines, id="banner")
         self.footer_bar = LineWidget(self._footer_lines, id="footer")
-        self.small = LineWidget(_small_lines, id="small")
+        self.small = LineWidget(small_lines, id="small")
         self.cards = PlanCards(self._cards_lines, id="plan-cards")
         self.list = ChoiceList(self.choose, id="choices")
         self.known_cards = RowList(KNOWN_CARDS, id="known")
         self.answer = AnswerPanel(self._answer_lines, id="answer")
-        self._panels: dict[str, LineWidget] = {
-            "title": self.title_bar, "banner": self.banner_bar, "plan-cards": self.cards, "choices": self.list,
-            "known": self.known_cards, "answer": self.answer, "footer": self.footer_bar, "small": self.small,
-        }  # fmt: skip
-        self.planned = {*self._panels, "filter"}
-
-    @property
-    def layout(self) -> Layout:
-        """The layout that follows `plan_planner`."""
-        return self._layout
-
-    def compose(self) -> ComposeResult:
-        """Put every part on the screen."""
-        yield from self._panels.values()
+        self.put(
+            self.title_bar, self.banner_bar, self.cards, self.list, self.known_cards, self.answer, self.footer_bar,
+            self.small,
+        )  # fmt: skip
 
     def plan_places(self, size: Size) -> dict[str, Place]:
         """Divide the screen."""
@@ -163,25 +147,7 @@ class PlannerPanels(SceneScreen, inherit_bindings=False):
 
     # --- focus --------------------------------------------------------------------------------------------------
 
-    def _focusable(self) -> list[Widget]:
+    def parts(self) -> list[Widget]:
+        """Return the lists and the answer."""
         names = ("known", "choices", "answer")
         return [self._panels[name] for name in names if name in self._places]
-
-    def action_focus_next(self) -> None:
-        """Focus the next part."""
-        self._focus_beside(1)
-
-    def action_focus_previous(self) -> None:
-        """Focus the part before."""
-        self._focus_beside(-1)
-
-    def _focus_beside(self, step: int) -> None:
-        widgets = self._focusable()
-        if widgets:
-            position = widgets.index(self.focused) if self.focused in widgets else -step
-            self.set_focus(widgets[(position + step) % len(widgets)])
-
-
-def _small_lines(_size: Size) -> list[Painted]:
-    text = f"gpudesk needs {SMALLEST_WIDTH}×{SMALLEST_HEIGHT}"
-    return [Painted((Span(text, "warn"),)), Painted((Span("esc goes back", "dim"),))]
