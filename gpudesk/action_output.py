@@ -105,7 +105,7 @@ LOG_FIELDS = {
 _SET = (
     ("name", ""),
     ("description", ""),
-    ("key", "applies it, in the list of working sets"),
+    ("key", "applies it, in the list of working sets and on the desk"),
     ("includes", "other sets whose models belong to it"),
     ("keeps_others", ""),
     ("models", "its own, and those of the sets it includes"),

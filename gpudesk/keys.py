@@ -74,6 +74,8 @@ class KeyAction:
 ACTING = "Acting"
 """The group of the keys that change something."""
 DIALOGS = "In dialogs"
+SET_KEYS_MOST = 6
+"""Working sets that have a key without asking for one: the digits that the lists of the desk leave."""
 
 BINDINGS: tuple[KeyAction, ...] = (
     KeyAction("help", ("question_mark", "f1"), "app.help", "help", "Show every key and what the columns mean",
@@ -144,6 +146,9 @@ BINDINGS: tuple[KeyAction, ...] = (
               "Take back what is running; what was there before comes back", ACTING, Scope.DESK, False, True),
     KeyAction("journal", ("J",), "app.act('journal')", "journal", "What gpudesk has done, newest first",
               ACTING, Scope.DESK, False, True),
+    *(KeyAction(f"apply_set_{number}", (key,), f"app.act_set({number})", f"set {number}",
+                f"Apply working set {number} of the list, without opening it", ACTING, Scope.DESK)
+      for number, key in enumerate("567890"[:SET_KEYS_MOST], 1)),
     KeyAction("focus_next", ("tab",), "screen.focus_next", "next list", "To the next list",
               "Moving", Scope.PANELS, True),
     KeyAction("focus_previous", ("shift+tab",), "screen.focus_previous", "previous list", "To the previous list",

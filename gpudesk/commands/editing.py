@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TEMPLATE = """\
 # description = "what it is for"
-# key = "1"                       # applies it, in the list of working sets
+# key = "c"                       # applies it, in the list of working sets and on the desk
 # includes = ["other"]            # sets whose models belong to it too
 # keeps_others = true             # what is loaded besides stays while there is room
 

@@ -32,4 +32,4 @@ class WorkingSet:
     keeps_others: bool = False
     """What is loaded and not in the set stays, as long as there is room."""
     key: str | None = None
-    """One key that applies it, in the list of working sets."""
+    """One key that applies it: in the list of working sets, and on the desk unless that uses the key itself."""

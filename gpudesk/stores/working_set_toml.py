@@ -2,7 +2,7 @@
 
 ```toml
 description = "chat, autocomplete and embed"
-key = "1"                         # applies it, in the list of working sets
+key = "c"                         # applies it, in the list and on the desk (unless that uses the key itself)
 includes = ["base"]               # sets whose models belong to it too
 keeps_others = false              # true: what is loaded besides stays while there is room
 

@@ -10,16 +10,20 @@ from textual.message import Message
 
 from gpudesk.domain.event import EventKind, Severity
 from gpudesk.errors import GpudeskError
-from gpudesk.keymap import BINDINGS, display_key, keys_of
+from gpudesk.keymap import ACTING, BINDINGS, Scope, display_key, keys_of
+from gpudesk.keys import OVERLAPS
 from gpudesk.ui.screens.desk import DeskScreen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from textual import events
+
     from gpudesk.actions.values import Preview
     from gpudesk.config import Settings
     from gpudesk.domain.desk import Desk
     from gpudesk.domain.event import Event
+    from gpudesk.keymap import KeyAction
     from gpudesk.ui.acting.acts import ActionMoved, Acts
     from gpudesk.ui.acting.port import Acting
     from gpudesk.ui.moment import Moments
@@ -117,6 +121,8 @@ class ActingApp(App[int], inherit_bindings=False):
             import gpudesk.ui.acting.keys  # noqa: F401 - loaded here, so that the first key does not wait for it
 
             preview = acting.journal.unfinished()
+            if acting.journal.problem is not None:
+                self._say(acting.journal.problem)
             if preview is not None:
                 desk = acting.ports.watch.fresh(UNFINISHED_LOOK_SECONDS, installed=True)
                 if self.is_running:
@@ -136,7 +142,9 @@ class ActingApp(App[int], inherit_bindings=False):
             self.post_message(Said(text))
 
     def on_said(self, message: Said) -> None:
-        """Tell what the guard did."""
+        """Tell what the guard did; what it noticed is a toast already, as news."""
+        if any(event.kind in TOASTED and event.message == message.text for event in self.scene().desk.events):
+            return
         self.notify(message.text, timeout=NEWS_SECONDS, markup=False)
 
     def on_unfinished_found(self, message: UnfinishedFound) -> None:
@@ -174,6 +182,10 @@ class ActingApp(App[int], inherit_bindings=False):
         assert isinstance(screen, DeskScreen)
         return screen
 
+    def read_only_hides(self, action: KeyAction) -> bool:
+        """Tell whether an action would change something, where nothing is to be changed."""
+        return self._settings.read_only and action.group == ACTING and action.id not in READING
+
     def action_act(self, what: str) -> None:
         """Do what a key that acts asks for."""
         if self._settings.read_only and what not in READING:
@@ -184,6 +196,37 @@ class ActingApp(App[int], inherit_bindings=False):
             from gpudesk.ui.acting.keys import press
 
             press(acts, what, self.desk_screen.selected_model())
+
+    def action_act_set(self, number: int) -> None:
+        """Apply the working set in this place of the list."""
+        if self._settings.read_only:
+            self.notify(READ_ONLY_WORDS, severity="warning", timeout=5)
+            return
+        acts = self._acts_now()
+        if acts is not None:
+            from gpudesk.ui.acting.sets import apply_place
+
+            apply_place(acts, number)
+
+    def on_key(self, event: events.Key) -> None:
+        """Apply the set whose own key this is, where the desk does not use that key itself."""
+        if self._acting is None or self._settings.read_only or not isinstance(self.screen, DeskScreen):
+            return
+        if not event.is_printable or event.key in self._desk_keys():
+            return
+        acts = self._acts_now()
+        if acts is not None:
+            from gpudesk.ui.acting.sets import apply_by_key
+
+            if apply_by_key(acts, event.key):
+                event.stop()
+
+    def _desk_keys(self) -> frozenset[str]:
+        """Return the keys that mean something on the desk."""
+        scopes = OVERLAPS[Scope.DESK]
+        return frozenset(
+            key for action in BINDINGS if action.scope in scopes for key in keys_of(action, self._keymap_in_use)
+        )
 
     def hand_over(self, purpose: Purpose, handover: Handover) -> None:
         """Take a plan from the planner."""

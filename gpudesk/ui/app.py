@@ -260,6 +260,8 @@ class GpudeskApp(ActingApp, inherit_bindings=False):
         for action in BINDINGS:
             where = screen.focused if action.scope is Scope.LIST else screen
             known = action.scope is not Scope.LIST or hasattr(where, f"action_{action.action}")
+            if self.read_only_hides(action):
+                continue
             if action.in_palette and known and action.scope in scopes:
                 run = partial(self.run_action, action.action, where)
                 yield SystemCommand(action.description.capitalize(), action.help, run)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from gpudesk.actions import previews
 from gpudesk.actions.values import ActionId
 from gpudesk.errors import GpudeskError
-from gpudesk.keymap import Scope
+from gpudesk.keymap import BINDINGS, Scope, display_key, key_name, keys_of
+from gpudesk.keys import SET_KEYS_MOST
 from gpudesk.paths import shortened
 from gpudesk.ui.acting.dialog import DialogScreen, dialog_bindings
 from gpudesk.ui.acting.proposal import Proposal
@@ -16,7 +17,7 @@ from gpudesk.ui.cells import Line, Span, fit_line, spread
 from gpudesk.ui.detail_lines import paragraphs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from textual import events
 
@@ -27,6 +28,46 @@ if TYPE_CHECKING:
     from gpudesk.ui.acting.acts import Acts
 
 ROWS_MOST = 9
+
+
+def set_keys(sets: Sequence[ListedSet], keymap: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the one key of each set, as Textual names it: its own, else that of its place; empty where there is none.
+
+    It is the same in the list and on the desk; one that the desk uses itself works in the list alone.
+    """
+    own = [key_name(each.working_set.key or "") if each.working_set is not None else "" for each in sets]
+    given = [keys_of(action, keymap)[0] for action in BINDINGS if action.id.startswith("apply_set_")]
+    places = [key if key not in own else "" for key in given] + [""] * max(0, len(sets) - SET_KEYS_MOST)
+    return tuple(key or place for key, place in zip(own, places, strict=False))
+
+
+def apply_place(acts: Acts, number: int) -> None:
+    """Apply the set that stands in this place of the list, from 1."""
+    action = next(action for action in BINDINGS if action.id == f"apply_set_{number}")
+    if not apply_by_key(acts, keys_of(action, acts.keymap)[0]):
+        acts.tell(f"no working set has this key; {acts.key_of('working_sets')} lists them", severity="warning")
+
+
+def apply_by_key(acts: Acts, key: str) -> bool:
+    """Apply the set whose one key this is; tell whether there is one."""
+    try:
+        sets = acts.acting.sets.list()
+    except GpudeskError as error:
+        acts.tell_error(error)
+        return True
+    chosen = next((each for each, its in zip(sets, set_keys(sets, acts.keymap), strict=True) if its == key), None)
+    if chosen is None:
+        return False
+    if chosen.working_set is None:
+        acts.tell(f"{chosen.name} cannot be used. {'; '.join(chosen.problems)}", severity="error")
+    else:
+        acts.propose(_proposal(acts, chosen.working_set))
+    return True
+
+
+def _proposal(acts: Acts, working_set: WorkingSet) -> Proposal:
+    forecaster = acts.acting.ports.forecaster
+    return Proposal(ActionId.APPLY, working_set.name, lambda desk: previews.apply(desk, working_set, forecaster))
 
 
 class SetsScreen(DialogScreen, inherit_bindings=False):
@@ -52,24 +93,12 @@ class SetsScreen(DialogScreen, inherit_bindings=False):
             self.sets, self._problem = (), str(error)
         self._index = min(self._index, max(0, len(self.sets) - 1))
         self._looked_at = None
+        self._keys = set_keys(self.sets, self.keymap)
 
     @property
     def selected(self) -> ListedSet | None:
         """The set under the cursor."""
         return self.sets[self._index] if self._index < len(self.sets) else None
-
-    def key_of_set(self, index: int) -> str:
-        """Return the one key of a set: its own, else its number; nothing where that is taken."""
-        taken = {each.working_set.key for each in self.sets if each.working_set is not None}
-        working_set = self.sets[index].working_set
-        if working_set is not None and working_set.key:
-            return working_set.key
-        digit = f"{index + 1}"
-        return digit if index < ROWS_MOST and digit not in taken else ""
-
-    def _proposal(self, working_set: WorkingSet) -> Proposal:
-        forecaster = self._acts.acting.ports.forecaster
-        return Proposal(ActionId.APPLY, working_set.name, lambda desk: previews.apply(desk, working_set, forecaster))
 
     def look(self) -> None:
         """Make the preview anew where the desk or the set is another."""
@@ -80,7 +109,7 @@ class SetsScreen(DialogScreen, inherit_bindings=False):
         if self._looked_at is None or looked_at[0] is not self._looked_at[0] or chosen.name != self._looked_at[1]:
             self._looked_at = looked_at
             working_set = chosen.working_set
-            self.preview = None if working_set is None else self._proposal(working_set).preview(self.scene.desk)
+            self.preview = None if working_set is None else _proposal(self._acts, working_set).preview(self.scene.desk)
 
     def fixed(self, width: int, room: int) -> list[tuple[Line, str]]:
         """Return the sets about the selected one."""
@@ -93,9 +122,9 @@ class SetsScreen(DialogScreen, inherit_bindings=False):
         lines: list[tuple[Line, str]] = []
         for index, each in enumerate(self.sets[self._first : self._first + count], self._first):
             here, action = index == self._index, f"screen.option({index})"
-            key = self.key_of_set(index)
+            key = display_key(self._keys[index]) if self._keys[index] else " "
             left = (
-                Span("▸ " if here else "  ", "accent", action), Span(f"{key or ' '} ", "key", action),
+                Span("▸ " if here else "  ", "accent", action), Span(f"{key} ", "key", action),
                 Span(each.name, "strong" if here else "", action),
             )  # fmt: skip
             lines.append((fit_line(spread(left, _note(each), width), width), "cursor" if here else ""))
@@ -127,8 +156,8 @@ class SetsScreen(DialogScreen, inherit_bindings=False):
 
     def on_key(self, event: events.Key) -> None:
         """Apply the set a key belongs to."""
-        for index in range(len(self.sets)):
-            if event.character and event.character == self.key_of_set(index):
+        for index, key in enumerate(self._keys):
+            if key == event.key:
                 event.stop()
                 self._index = index
                 self.action_accept()
@@ -148,7 +177,7 @@ class SetsScreen(DialogScreen, inherit_bindings=False):
             self.draw()
             return
         self.dismiss()
-        self._acts.propose(self._proposal(chosen.working_set))
+        self._acts.propose(_proposal(self._acts, chosen.working_set))
 
     def action_move(self, lines: int) -> None:
         """Go to another set."""
