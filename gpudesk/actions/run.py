@@ -10,7 +10,7 @@ from gpudesk.actions.lookup import loaded_now
 from gpudesk.actions.roll_back import roll_back
 from gpudesk.actions.steps import carry_out
 from gpudesk.actions.undertaking import Undertaking
-from gpudesk.actions.values import Ending, JournalEntry, Outcome, Progress, StepKind, StepResult
+from gpudesk.actions.values import ActionId, Ending, JournalEntry, Outcome, Progress, StepKind, StepResult
 from gpudesk.cancellation import CanceledError, Cancellation
 from gpudesk.errors import GpudeskError, StoreError
 from gpudesk.records import replace
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from gpudesk.actions.ports import Ports
     from gpudesk.actions.values import Origin, Preview
     from gpudesk.domain.pin import PinWish
+
+
+PULL_STAYS = "What has arrived stays: pull it again and it goes on from there"
 
 
 def ignore(progress: Progress) -> None:
@@ -182,7 +185,8 @@ class _Run:
         attempt.begin(None, len(self._results))
         back = roll_back(attempt, undertaking, canceled=canceled)
         reason = "canceled" if canceled else getattr(error, "message", str(error))
-        hint = getattr(error, "hint", None) if not canceled else None
+        pulled = self._preview.action is ActionId.PULL
+        hint = getattr(error, "hint", None) if not canceled else PULL_STAYS if pulled else None
         hints = [each for each in dict.fromkeys((hint, back.hint)) if each]
         return Outcome(
             Ending.UNDONE if back.whole else Ending.FAILED,

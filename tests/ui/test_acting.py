@@ -144,8 +144,9 @@ def test_what_loses_something_is_asked_about_once_and_free_comes_back(tmp_path: 
                 freed = stage.acting.freed.read()
                 assert freed is not None
                 assert {load.name for load in freed.loads} == {CHAT, CODE}
-                await stage.press("F", "down")
-                assert "bring back" in stage.text()
+                await stage.until(lambda: not stage.feed.desk.models, "both are gone")
+                await stage.press("F")
+                assert "▸ bring back" in stage.text()
                 stage.app.acts.ended = None  # type: ignore[union-attr]
                 await stage.press("enter")
                 await stage.ended()
@@ -250,7 +251,7 @@ def test_the_present_state_is_saved_and_applied_by_one_key(tmp_path: Path) -> No
                 await stage.press("u")
                 await stage.ended()
                 stage.app.acts.ended = None  # type: ignore[union-attr]
-                await stage.press("w", "1")
+                await stage.press("w", "5")
                 await stage.ended()
                 assert rig.loaded() == {CHAT: 8192}
                 await stage.press("w", "d", "down", "enter")

@@ -76,6 +76,27 @@ def test_the_running_line_keeps_the_key_that_cancels(width: int) -> None:
     assert ("█" in shown) is (width > 40)
 
 
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_load_tells_its_seconds_beside_its_bytes(width: int) -> None:
+    progress = Progress(PREVIEW.steps[1], 2, 2, "loading gpt-oss:20b", 4.0, 14.0, 3 * GIB, 13 * GIB)
+    work: Any = SimpleNamespace(preview=PREVIEW, progress=progress, canceled=False, bytes_per_second=750e6)
+    shown = text([running_line(work, 5.0, width, "x")])
+    assert "3.0 of 13.0 GiB, 4s of about 14s" in shown
+    assert "MB/s" not in shown
+    back: Any = SimpleNamespace(preview=PREVIEW, progress=replace(progress, step=None), canceled=True)
+    assert "4s of about 14s" in text([running_line(back, 5.0, 120, "x")])
+
+
+@pytest.mark.parametrize(
+    ("pace", "words"), [(None, "13.0 GiB "), (750e6, ", 750 MB/s, 14s left"), (0.0, ", nothing arrives")]
+)
+def test_a_download_tells_how_fast_it_comes_and_what_is_left(pace: float | None, words: str) -> None:
+    step = Step(StepKind.PULL, Load(URL, "gpt-oss:20b"))
+    progress = Progress(step, 1, 1, "pulling gpt-oss:20b", 4.0, None, 3 * GIB, 13 * GIB)
+    work: Any = SimpleNamespace(preview=PREVIEW, progress=progress, canceled=False, bytes_per_second=pace)
+    assert f"3.0 of 13.0 GiB{words.removeprefix('13.0 GiB')}" in text([running_line(work, 5.0, 120, "x")])
+
+
 def test_what_is_brought_back_offers_no_cancel() -> None:
     progress = Progress(None, 1, 2, "loading qwen3:14b", 4.0)
     work: Any = SimpleNamespace(preview=PREVIEW, progress=progress, canceled=True)

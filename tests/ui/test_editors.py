@@ -16,6 +16,7 @@ from gpudesk.exports.values import Role, Way
 from gpudesk.ui.app import GpudeskApp
 from gpudesk.ui.editors.confirming import ConfirmFiles
 from gpudesk.ui.editors.layout import plan_editors
+from gpudesk.ui.editors.screen import EditorsScreen
 from gpudesk.ui.screens.desk import DeskScreen
 from tests.ui.desks import CHAT, CODER, EMBED, GIB, driver_missing, empty, one_card, seeded
 from tests.ui.editing import Workplace, editing, press, screen_of, settled, until
@@ -60,6 +61,20 @@ def test_e_opens_it_with_what_is_loaded_and_escape_goes_back(place: Workplace) -
             assert "+++ ~/.continue/models/gpudesk.yaml" in text
             await shown.press("escape")
             assert isinstance(shown.app.screen, DeskScreen)
+
+    run(scenario())
+
+
+def test_what_is_worked_out_before_the_screen_is_there_is_shown(place: Workplace) -> None:
+    async def scenario() -> None:
+        async with showing(one_card(), EVERYDAY) as shown:
+            screen = EditorsScreen(place.port(), banner=None, keymap={})
+            screen.show(shown.app.scene(), shown.app.palette)
+            await until(shown.pilot.pause, lambda: screen.worker.idle, "worked out")
+            assert screen.answer is None
+            shown.app.push_screen(screen)
+            await settled(shown)
+            assert "+++ ~/.continue/models/gpudesk.yaml" in shown.text()
 
     run(scenario())
 

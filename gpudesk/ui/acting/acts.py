@@ -55,6 +55,9 @@ class Acts:
         """What is running."""
         self.ended: tuple[Preview, Outcome, float] | None = None
         """What ended last and when, as long as it is shown."""
+        self.cut_off: tuple[Preview, frozenset[str]] | None = None
+        """What an earlier gpudesk was cut off in and nobody has decided about, and what finishing or undoing it is
+        called."""
         self._began = 0.0
         self._said: tuple[str, float] | None = None
         self._when_done: Callable[[], None] | None = None
@@ -98,7 +101,8 @@ class Acts:
         self.tell(f"{refusal.message}. {refusal.hint}" if refusal.hint else refusal.message, severity="warning")
 
     def push(self, screen: SceneScreen) -> None:
-        """Show a dialog or a sheet."""
+        """Show a dialog or a sheet, which no toast shall cover: what toasts said stands among events and problems."""
+        self.app.clear_notifications()
         screen.show(self.app.scene(), self.app.palette)
         self.app.push_screen(screen)
 
@@ -129,11 +133,23 @@ class Acts:
         if not self.is_free():
             return
         self.app.to_desk()
+        self._decide_about_cut_off(preview)
         self.ended = None
         self._began = self.acting.ports.watch.clock.monotonic()
         self.work = Work(preview, self.acting.ports, moved=self._moved)
         self.work.start()
         self.app.show_action()
+
+    def _decide_about_cut_off(self, preview: Preview) -> None:
+        """Write down what was cut off before the note of another action takes the place of its own."""
+        if self.cut_off is None:
+            return
+        from gpudesk.ui.acting.unfinished import forget
+
+        cut_off, names = self.cut_off
+        self.cut_off = None
+        if preview.action is not cut_off.action or preview.subject not in names:
+            forget(self, cut_off, Ending.FAILED, "gpudesk was killed in the middle; the next one did something else")
 
     def _moved(self, work: Work) -> None:
         """Called on the working thread."""
@@ -147,6 +163,8 @@ class Acts:
             self.ended = (work.preview, work.outcome, self.acting.ports.watch.clock.monotonic())
             self.app.add_event(self._event(work.preview, work.outcome))
             self._remember(work.preview, work.outcome)
+            if self.acting.journal.problem is not None:
+                self.tell(self.acting.journal.problem, severity="warning")
             if self._when_done is not None:
                 self._when_done()
         self.app.show_action()

@@ -58,7 +58,7 @@ class DialogLayout(Layout):
     def arrange(self, parent: Widget, children: list[Widget], size: Size, greedy: bool = True) -> ArrangeResult:
         """Place the box and the line in it; toasts and tooltips stay with Textual."""
         region = self._screen.region_in(size.width, size.height)
-        self._screen.placed(region)
+        self._screen.placed(region, (size.width, size.height))
         placements, others = [], []
         for child in children:
             if child.id == "dialog":
@@ -98,6 +98,8 @@ class DialogScreen(SceneScreen, ModalScreen[None], inherit_bindings=False):
         self._most = 1
         """Lines there is room for, keys and frame taken off."""
         self._placed = Region()
+        self._top_on: tuple[int, tuple[int, int]] | None = None
+        """Line on which the box stood first, and the size of the screen it stood on."""
 
     @property
     def layout(self) -> Layout:
@@ -163,11 +165,16 @@ class DialogScreen(SceneScreen, ModalScreen[None], inherit_bindings=False):
         own = len(self.fixed(inner, self._most))
         wanted = own + len(self.below(inner)) + _FRAME + 1
         tall = max(min(wanted, most), min(4, height))
-        return Region((width - wide) // 2, max(0, (height - tall) // 2), wide, tall)
+        top = max(0, (height - tall) // 2)
+        if self._top_on is not None and self._top_on[1] == (width, height):
+            top = min(self._top_on[0], height - tall)
+        return Region((width - wide) // 2, top, wide, tall)
 
-    def placed(self, region: Region) -> None:
-        """Take note of where the box is."""
+    def placed(self, region: Region, size: tuple[int, int]) -> None:
+        """Take note of where the box is: it stays there while it can, so that no choice moves under the eye."""
         self._placed = region
+        if self._top_on is None or self._top_on[1] != size:
+            self._top_on = region.y, size
 
     def _box_lines(self, size: Size) -> list[Painted]:
         width = body_width(size.width, Frame.BOX)

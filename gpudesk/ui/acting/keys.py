@@ -35,9 +35,20 @@ def press(acts: Acts, what: str, model: LoadedModel | InstalledModel | None) -> 
         if what not in BEGINNING or acts.is_free():
             GENERAL[what](acts)
     elif model is None:
-        acts.tell("select a model first: tab goes to the lists of models", severity="warning")
+        _nothing_selected(acts, what)
     elif acts.is_free():
         ABOUT_A_MODEL[what](acts, model)
+
+
+def _nothing_selected(acts: Acts, what: str) -> None:
+    """Say how a model is selected; where none is loaded there is only one list to take it from, so go there."""
+    if acts.desk.models or what not in ABOUT_INSTALLED:
+        acts.tell("select a model first: tab goes to the lists of models", severity="warning")
+    elif not acts.desk.installed:
+        acts.tell(f"no model is installed; {acts.key_of('pull')} downloads one", severity="warning")
+    else:
+        acts.app.desk_screen.action_tab("installed")
+        acts.tell(f"choose a model here, then press {acts.key_of(what)} again")
 
 
 def unload(acts: Acts, model: LoadedModel | InstalledModel) -> None:
@@ -113,7 +124,8 @@ def journal(acts: Acts) -> None:
     """Show what was done."""
     from gpudesk.ui.acting.journal import ENTRIES_MOST, JournalScreen
 
-    acts.push(JournalScreen(acts.acting.journal.read(ENTRIES_MOST), acts.keymap))
+    book = acts.acting.journal
+    acts.push(JournalScreen(book.read(ENTRIES_MOST), acts.keymap, problem=book.problem))
 
 
 def sets(acts: Acts) -> None:
@@ -154,5 +166,7 @@ ABOUT_A_MODEL: Mapping[str, Callable[[Acts, LoadedModel | InstalledModel], None]
     "delete": delete,
     "derive": questions.derive,
 }
+ABOUT_INSTALLED = frozenset({"load", "pin", "swap", "delete", "derive"})
+"""Keys about a model that need not be loaded."""
 BEGINNING = frozenset({"free", "pull"})
 """General keys that lead to an action; there is one at a time."""

@@ -46,6 +46,11 @@ class Sets(Protocol):
 class Book(Protocol):
     """The journal, as it is read."""
 
+    @property
+    def problem(self) -> str | None:
+        """What went wrong with the last line, or with the note of what was cut short; None when all is well."""
+        ...
+
     def read(self, limit: int) -> Sequence[JournalEntry]:
         """Return the newest entries, the newest last."""
         ...

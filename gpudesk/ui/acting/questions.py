@@ -165,14 +165,16 @@ def free(acts: Acts) -> None:
     usual = [Option("everything models hold", freeing(None, None, "the card"), "free")]
     if len(cards) > 1:
         usual += [Option(f"card {c.index}", freeing(None, c.index, f"card {c.index}"), c.name or "") for c in cards]
-    forecaster = acts.acting.ports.forecaster
+    forecaster, coming_back = acts.acting.ports.forecaster, []
     for words, loads in _snapshots(acts):
         back = Proposal(
             ActionId.RESTORE,
             words,
             lambda desk, loads=loads: previews.restore(desk, loads, forecaster),  # type: ignore[misc]
         )
-        usual.append(Option(f"bring back {words}", back, "restore"))
+        coming_back.append(Option(f"bring back {words}", back, "restore"))
+    # What is likelier stands first: with nothing loaded there is nothing to free.
+    usual = [*usual, *coming_back] if acts.desk.models else [*coming_back, *usual]
 
     def options(text: str) -> Sequence[Option]:
         size = parse_bytes(text)

@@ -51,11 +51,6 @@ class EditorFiles(EditorPanels, inherit_bindings=False):
         """Have everything worked out again."""
         raise NotImplementedError
 
-    def _post(self, message: Message) -> None:
-        """Tell the screen from another thread."""
-        if self.is_running:
-            self.post_message(message)
-
     def action_write(self) -> None:
         """Ask, and write the change that is shown."""
         answer, state = self.answer, self.state
@@ -123,9 +118,9 @@ class EditorFiles(EditorPanels, inherit_bindings=False):
 
         def work() -> None:
             try:
-                self._post(self.Prepared(title, make(), done))
+                self.tell(self.Prepared(title, make(), done))
             except GpudeskError as error:
-                self._post(self.Prepared(title, f"{error.message}. {error.hint}" if error.hint else error.message))
+                self.tell(self.Prepared(title, f"{error.message}. {error.hint}" if error.hint else error.message))
 
         threading.Thread(target=work, name="gpudesk editor files", daemon=True).start()
 
@@ -155,9 +150,9 @@ class EditorFiles(EditorPanels, inherit_bindings=False):
                 notes = self._port.apply(export)
             except GpudeskError as error:
                 text = f"{error.message}. {error.hint}" if error.hint else error.message
-                self._post(self.Done(text, failed=True))
+                self.tell(self.Done(text, failed=True))
             else:
-                self._post(self.Done("; ".join((done, *notes))))
+                self.tell(self.Done("; ".join((done, *notes))))
 
         threading.Thread(target=work, name="gpudesk editor files", daemon=True).start()
 

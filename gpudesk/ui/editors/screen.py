@@ -54,7 +54,7 @@ class EditorsScreen(EditorFiles, inherit_bindings=False):
             read_only: nothing may be written.
         """
         super().__init__(port, banner=banner, keymap=keymap, read_only=read_only)
-        self.worker = Worker(port, lambda answer: self._post(self.Answered(answer)))
+        self.worker = Worker(port, lambda answer: self.tell(self.Answered(answer)))
         self._origin = RESIDENT
         self._words: dict[Role, AskedModel] = {}
         self._way: Way | None = None

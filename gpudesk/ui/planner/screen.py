@@ -67,8 +67,8 @@ class PlannerScreen(PlannerPanels, inherit_bindings=False):
         """
         board = Board(
             planning,
-            answered=lambda answer: self._post(self.Answered(answer)),
-            read=lambda: self._post(self.HeadersRead()),
+            answered=lambda answer: self.tell(self.Answered(answer)),
+            read=lambda: self.tell(self.HeadersRead()),
         )
         super().__init__(board, banner=banner, keymap=keymap)
         self._planning, self._door = planning, door
@@ -78,11 +78,6 @@ class PlannerScreen(PlannerPanels, inherit_bindings=False):
     def on_unmount(self) -> None:
         """Leave no thread with work."""
         self.board.stop()
-
-    def _post(self, message: Message) -> None:
-        """Tell the screen from another thread."""
-        if self.is_running:
-            self.post_message(message)
 
     def on_planner_screen_answered(self, event: Answered) -> None:
         """Show a plan that took longer."""
@@ -239,7 +234,7 @@ class PlannerScreen(PlannerPanels, inherit_bindings=False):
 
     def _read_file(self, path: str) -> None:
         """Read a header; in a thread of its own."""
-        self._post(self.FileRead(read_file(self._planning, path)))
+        self.tell(self.FileRead(read_file(self._planning, path)))
 
     def on_planner_screen_file_read(self, event: FileRead) -> None:
         """Choose the file that was read."""

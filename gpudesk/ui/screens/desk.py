@@ -335,12 +335,13 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
         return self.installed.selected if self.focused is self.installed else None
 
     def open_detail(self, target: Target) -> None:
-        """Put the detail sheet over the desk."""
+        """Put the detail sheet over the desk; no toast shall cover it."""
         from gpudesk.ui.screens.sheet import DetailScreen
 
         sheet = DetailScreen(target, self._keymap)
         if self._scene is not None and self._palette is not None:
             sheet.show(self._scene, self._palette)
+        self.app.clear_notifications()
         self.app.push_screen(sheet)
 
     def _visible(self) -> list[Widget]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from textual.geometry import NULL_OFFSET, NULL_SPACING, Region
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from textual.app import ComposeResult
     from textual.geometry import Size
+    from textual.message import Message
     from textual.widget import Widget
 
 
@@ -57,6 +59,9 @@ class PlacedScreen(SceneScreen, inherit_bindings=False):
     def __init__(self) -> None:
         """Begin without parts."""
         super().__init__()
+        self._news = threading.Lock()
+        self._early: list[Message] | None = []
+        """What it was told before it was there."""
         self._panels: dict[str, LineWidget] = {}
         self._places: dict[str, Place] = {}
         self._layout = PlacesLayout(self.plan_places, ())
@@ -78,6 +83,24 @@ class PlacedScreen(SceneScreen, inherit_bindings=False):
     def plan_places(self, size: Size) -> dict[str, Place]:
         """Divide the screen."""
         raise NotImplementedError
+
+    # --- news ---------------------------------------------------------------------------------------------------
+
+    def tell(self, message: Message) -> None:
+        """Tell the screen something from another thread; what comes before it is there, it is told then."""
+        with self._news:
+            if self._early is not None:
+                self._early.append(message)
+                return
+        if self.is_running:
+            self.post_message(message)
+
+    def on_mount(self) -> None:
+        """Take what was worked out meanwhile."""
+        with self._news:
+            early, self._early = self._early or [], None
+        for message in early:
+            self.post_message(message)
 
     # --- focus --------------------------------------------------------------------------------------------------
 
