@@ -18,7 +18,8 @@ LEAST_CONTEXT = 4
 
 def pull(desk: Desk, name: str, engine_url: str | None = None) -> Preview:
     """Preview a download; None is the first engine."""
-    full = with_tag(clean(name.strip(), 200))
+    # A name that was copied from a browser; Ollama lists what it pulls without it (types/model/name.go `ParseName`).
+    full = with_tag(clean(name.strip().removeprefix("https://"), 200))
     url = engine_url or (desk.engines[0].url if desk.engines else None)
     if url is None:
         return refused(ActionId.PULL, full, "no engine is known", "Start Ollama, or name one in the configuration")

@@ -73,9 +73,10 @@ def _order(attempt: Attempt, step: Step, text: str, give: Callable[[Cancellation
 def _listed(attempt: Attempt, step: Step, *, there: bool) -> None:
     """Wait until the list of what is installed shows it."""
     name, what = step.load.name, "be listed as installed" if there else "be gone from the list"
+    not_so = "is not listed as installed" if there else "is still listed"
     attempt.until(
         lambda desk: None if (installed_as(desk, step.load) is not None) is there else f"waiting for {name} to {what}",
         LISTED_SECONDS,
-        lambda: StepFailedError(f"the engine says it is done, but {name} did not {what}", "Try again"),
+        lambda: StepFailedError(f"the engine says it is done, but {name} {not_so}", "Try again"),
         installed=True,
     )

@@ -51,6 +51,10 @@ def test_downloads_that_cannot_be(name: str, url: str | None, engines: tuple[Eng
     assert refusal.message == message
 
 
+def test_a_name_that_was_copied_from_a_browser_is_the_name_it_will_have() -> None:
+    assert kinds(previews.pull(desk(), "https://hf.co/owner/model:Q4_K_M")) == [("pull", "hf.co/owner/model:Q4_K_M")]
+
+
 def details(*blobs: tuple[str, str]) -> tuple[ModelDetails, ...]:
     return tuple(ModelDetails(digest_of(name), (blob,)) for name, blob in blobs)
 
