@@ -20,8 +20,8 @@ ROUND_SECONDS = 180
 
 
 def _is_left_alone(stage: Stage) -> bool:
-    """Tell whether only models of the story are loaded: whoever tries something else is not to be fought by it."""
-    return {runner.model.name for runner in stage.server.scheduler.loaded.values()} <= {CHAT, COMPLETE, EMBED, LARGE}
+    """Tell whether only models of the story are there or coming: whoever tries something else is not to be fought."""
+    return {runner.model.name for runner in stage.server.scheduler.runners} <= {CHAT, COMPLETE, EMBED, LARGE}
 
 
 def _autocomplete(stage: Stage) -> None:

@@ -132,6 +132,19 @@ def test_coding_shows_in_three_minutes_what_a_desk_is_for() -> None:
     assert loaded(station) == sorted([CHAT, COMPLETE, EMBED]), "and all is as it was"
 
 
+def test_the_afternoon_fights_nobody_who_loads_something_else() -> None:
+    station = silent("coding")
+    station.step(18)
+    other = "gpt-oss:20b"
+    station.stage.ask(other, num_ctx=8192, keep_alive=-1)
+    for _ in range(60):
+        station.step(1)
+        if other in loaded(station):
+            break
+    station.step(60)
+    assert other in loaded(station), "an editor that asks while it is loading would push it out again"
+
+
 def test_coding_goes_round() -> None:
     station = silent("coding")
     station.step(3 * 180 + 170)
