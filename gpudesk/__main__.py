@@ -14,9 +14,12 @@ def main() -> int:
         return 0
     import os
 
-    from gpudesk.cli import run
+    try:
+        from gpudesk.cli import run
 
-    code = run(sys.argv[1:])
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:  # while modules were imported; later ones are met there
+        code = 130
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -366,3 +366,18 @@ def test_models_may_stand_behind_options() -> None:
         arguments.parse(["fit", "chat:8b", "--json", "embed@x"])
     with pytest.raises(UsageError, match="unknown argument embed"):
         arguments.parse(["status", "embed"])
+
+
+def test_ctrl_c_while_it_is_still_being_imported_ends_it_without_a_traceback() -> None:
+    early = (
+        "import sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'gpudesk.cli':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "from gpudesk.__main__ import main\n"
+        "main()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", early], capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")

@@ -11,10 +11,11 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import select
 import signal
 import sys
 import time
-from threading import Condition, Event, Thread, active_count
+from threading import Condition, Event, Lock, Thread, active_count
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 if TYPE_CHECKING:
@@ -33,16 +34,25 @@ SPACING_SECONDS = 0.05
 
 
 def begin_first_look(sources: Sequence[Source], clock: Clock, limits: AlarmLimits) -> FirstLook | None:
-    """Fork a process that reads the sources; None where there is no safe `fork`.
+    """Fork a process that reads the sources; None where there is no safe `fork`, or no room for one.
 
     Linux is the one system that has it and NVIDIA cards, and other threads may hold locks that nobody would release in
-    the copy.
+    the copy. Limits on files and processes (`ulimit`) may forbid it; the watch begins at once then.
     """
     if sys.platform != "linux" or active_count() > 1:
         return None
-    reader, writer = os.pipe()
-    pid = os.fork()
+    try:
+        reader, writer = os.pipe()
+    except OSError:
+        return None
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(reader)
+        os.close(writer)
+        return None
     if pid == 0:
+        os.close(reader)  # whoever holds this end too never learns that the original is gone
         _look(sources, clock, limits, writer)
     os.close(writer)
     return FirstLook(pid, os.fdopen(reader, "rb"))
@@ -105,25 +115,46 @@ class FirstLook:
 
 
 class _Teller:
-    """Writes what is known into the pipe, now and then."""
+    """Writes what is known into the pipe, now and then, and ends the process when nobody reads it any more."""
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
-        self._told_at = float("-inf")
-        self._untold: Watched | None = None
+        self._writing = Lock()
+        self._news = Event()
+        self._newest: Watched | None = None
+        self._told: Watched | None = None
+        Thread(target=self._tell_on, name="gpudesk teller", daemon=True).start()
+        Thread(target=self._leave_with_the_original, name="gpudesk pipe", daemon=True).start()
 
     def took(self, watched: Watched) -> None:
         """Take what is known after a reading."""
-        self._untold = watched
-        if time.monotonic() - self._told_at >= SPACING_SECONDS:
-            self.tell()
+        self._newest = watched
+        self._news.set()
 
     def tell(self) -> None:
         """Write what was not told yet; the samples apart, as whoever shows the desk has no need of their classes."""
-        if self._untold is not None:
-            pickle.dump((self._untold.desk, pickle.dumps(self._untold)), self._out)
-            self._out.flush()
-            self._untold, self._told_at = None, time.monotonic()
+        with self._writing:
+            newest = self._newest
+            if newest is not None and newest is not self._told:
+                pickle.dump((newest.desk, pickle.dumps(newest)), self._out)
+                self._out.flush()
+                self._told = newest
+
+    def _tell_on(self) -> None:
+        """Tell at once, then not again for a moment: not the next reading is waited for, which may never come."""
+        with contextlib.suppress(OSError, ValueError):  # nobody listens any more
+            while True:
+                self._news.wait()
+                self._news.clear()
+                self.tell()
+                time.sleep(SPACING_SECONDS)
+
+    def _leave_with_the_original(self) -> None:
+        """End when the other end of the pipe is closed, however that came about: a look that hangs is of no use."""
+        gone = select.poll()
+        gone.register(self._out, 0)  # errors are always told of
+        gone.poll()
+        os._exit(0)
 
 
 def _look(sources: Sequence[Source], clock: Clock, limits: AlarmLimits, writer: int) -> NoReturn:
@@ -133,13 +164,13 @@ def _look(sources: Sequence[Source], clock: Clock, limits: AlarmLimits, writer: 
         nothing = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):  # the terminal is the original's
             os.dup2(nothing, stream)
+        out = os.fdopen(writer, "wb")
+        teller = _Teller(out)
         from gpudesk.watch.names import is_details
         from gpudesk.watch.once import sample_once
 
-        with os.fdopen(writer, "wb") as out:
-            teller = _Teller(out)
-            seen = [source for source in sources if not is_details(source.name)]
-            sample_once(seen, clock, LOOK_SECONDS, limits=limits, told=teller.took)
-            teller.tell()
+        seen = [source for source in sources if not is_details(source.name)]
+        sample_once(seen, clock, LOOK_SECONDS, limits=limits, told=teller.took)
+        teller.tell()
     finally:
         os._exit(0)

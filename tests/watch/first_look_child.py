@@ -13,7 +13,7 @@ from gpudesk.domain.desk import Desk
 from gpudesk.domain.host import Host
 from gpudesk.domain.reading import Sample
 from gpudesk.errors import FailureKind, SourceError
-from gpudesk.watch.first_look import FirstLook, begin_first_look
+from gpudesk.watch.first_look import SPACING_SECONDS, FirstLook, begin_first_look
 from tests.watch.build import ENGINE, GIB, FakeSource, card, cards, engine, forever, model
 
 ENDS_SECONDS = 20.0
@@ -38,13 +38,20 @@ def chatter(_desk: Desk) -> Sample:
     return Host(8, 4)
 
 
+def late(_desk: Desk) -> Sample:
+    time.sleep(SPACING_SECONDS / 5)
+    return Host(8, 4)
+
+
 NVML = FakeSource("nvml", lambda desk: cards(card(0, (7, GIB))))
 CASES = {
     "whole": [NVML, FakeSource(ENGINE, lambda desk: engine(model(keep_alive=forever()))), FakeSource("host", chatter)],
     "failure": [FakeSource(ENGINE, refuse)],
     "crash": [FakeSource(ENGINE, crash)],
+    "late": [NVML, FakeSource("host", late), FakeSource(ENGINE, hang)],
     "hang": [FakeSource("host", lambda desk: Host(8, 4)), FakeSource("nvml", hang)],
 }
+CASES["leave"] = CASES["hang"]
 
 
 def known(first: FirstLook) -> dict[str, object]:
@@ -69,10 +76,14 @@ def main(case: str) -> dict[str, object]:
     assert pid is not None
     told: list[Desk] = []
     first.tell(told.append)
-    if case == "hang":
+    if case in ("hang", "late", "leave"):
         deadline = time.monotonic() + ENDS_SECONDS
-        while first.desk is None and time.monotonic() < deadline:
+        while (first.desk is None or first.desk.host is None) and time.monotonic() < deadline:
             time.sleep(0.002)
+        if case == "leave":
+            sys.stdout.write(json.dumps({"pid": pid, "runs": os.path.exists(f"/proc/{pid}")}))  # noqa: PTH110
+            sys.stdout.flush()
+            os._exit(0)
         first.stop()
         count = len(told)
     assert first.ended.wait(ENDS_SECONDS)
