@@ -83,6 +83,9 @@ class DeskPlanner:
 
     def read(self, models: Sequence[InstalledModel]) -> tuple[tuple[PlannableModel, ...], tuple[tuple[str, str], ...]]:
         """Return the models whose headers could be had, and the others by name with the reason."""
+        # Whoever asks for a plan next finds its modules loaded: they take longer than the plan.
+        import gpudesk.fit.plan  # noqa: F401
+
         if self._source is None:
             self._source = self._open()
         found, failures = self._source.find_all(models)

@@ -71,3 +71,17 @@ def test_wiring_this_computer_loads_no_heavy_library() -> None:
         "open_workstation(Settings(engines=(EngineAddress('http://127.0.0.1:1'),)))"
     )
     assert heavy(modules_after(code), (*SCREEN, "httpcore", "pynvml")) == set()
+
+
+def test_the_first_plan_finds_its_modules_loaded_with_the_headers() -> None:
+    modules = modules_after(
+        "from gpudesk.desk_planner import DeskPlanner\n"
+        "class Source:\n"
+        "    def find_all(self, models): return (), ()\n"
+        "    def close(self): pass\n"
+        "from gpudesk.config import Settings\n"
+        "DeskPlanner(Settings(), Source).read([])\n"
+        "from gpudesk.fit.swap_cost import load_seconds; load_seconds(1 << 30)"
+    )
+    assert "gpudesk.fit.plan" in modules
+    assert not {"statistics", "decimal"} & modules

@@ -73,13 +73,14 @@ def free(desk: Desk, need_bytes: int | None = None, card_index: int | None = Non
         card_index: which card; None with `need_bytes` is the one where least goes, without it all cards.
     """
     cards = [state for state in desk.cards if card_index in (None, state.card.index)]
-    words = [f"{gibibytes(need_bytes)} free" if need_bytes is not None else "the card"]
+    words = [gibibytes(need_bytes) if need_bytes is not None else "the card"]
     if card_index is not None:
         words.append(f"on card {card_index}" if need_bytes is not None else str(card_index))
     blank = Preview(ActionId.FREE, " ".join(words), before=loaded_now(desk))
     if card_index is not None and not cards:
-        there = enumerated([str(state.card.index) for state in desk.cards])
-        return replace(blank, refusal=Refusal(f"there is no card {card_index}", f"There is {there}" if there else None))
+        there = enumerated([f"card {state.card.index}" for state in desk.cards])
+        hint = f"There is {there}" if there else "No card is known"
+        return replace(blank, refusal=Refusal(f"there is no card {card_index}", hint))
     chosen: Sequence[LoadedModel] | Refusal
     if need_bytes is None:
         chosen = [model for model in _on_cards(desk) if card_index is None or held_on(desk, model, card_index)]

@@ -131,7 +131,7 @@ def test_of_two_cards_the_one_is_freed_where_least_goes() -> None:
     assert names(previews.free(before, None, 1), StepKind.UNLOAD) == [OTHER]
     refusal = previews.free(before, None, 2).refusal
     assert refusal is not None
-    assert refusal.message == "there is no card 2"
+    assert (refusal.message, refusal.hint) == ("there is no card 2", "There is card 0 and card 1")
 
 
 # -- keep ----------------------------------------------------------------------------------------------------------
