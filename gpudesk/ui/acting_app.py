@@ -12,6 +12,7 @@ from gpudesk.domain.event import EventKind, Severity
 from gpudesk.errors import GpudeskError
 from gpudesk.keymap import ACTING, BINDINGS, Scope, display_key, keys_of
 from gpudesk.keys import OVERLAPS
+from gpudesk.ui.screens.base import SceneScreen
 from gpudesk.ui.screens.desk import DeskScreen
 
 if TYPE_CHECKING:
@@ -209,6 +210,20 @@ class ActingApp(App[int], inherit_bindings=False):
             apply_place(acts, number)
 
     def on_key(self, event: events.Key) -> None:
+        """Take what is typed ahead of a line, and apply the set whose own key this is.
+
+        A line gets the focus a moment after its key (textual widget.py `focus`, 8.2.8). Letters that come in between
+        go past it and would be keys of the desk: `/u` typed quickly would unload a model.
+        """
+        line = self.screen.line() if isinstance(self.screen, SceneScreen) and event.is_printable else None
+        if line is not None and event.character is not None:
+            line.insert_text_at_cursor(event.character)
+            event.stop()
+            event.prevent_default()
+            return
+        self._apply_set_of(event)
+
+    def _apply_set_of(self, event: events.Key) -> None:
         """Apply the set whose own key this is, where the desk does not use that key itself."""
         if self._acting is None or self._settings.read_only or not isinstance(self.screen, DeskScreen):
             return

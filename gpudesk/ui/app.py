@@ -118,13 +118,16 @@ class GpudeskApp(ActingApp, inherit_bindings=False):
         desk.show(self.scene(), self.palette)
         return desk
 
+    def on_load(self) -> None:
+        """Heed signals before the terminal is taken over: composing the desk takes a moment."""
+        self._handle_signals()
+
     def on_mount(self) -> None:
         """Begin to show."""
         if self._keymap_in_use:
             self.set_keymap(self._keymap_in_use)
         self.theme_changed_signal.subscribe(self, self._on_theme_changed)
         self.app_resume_signal.subscribe(self, self._on_resumed)
-        self._handle_signals()
         self.set_interval(TICK_SECONDS, self.show_desk)
         self._feed.subscribe(self._on_news)
         self.toast_news(self._feed.desk)

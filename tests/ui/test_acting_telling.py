@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.events import Key
+from textual.widgets import Input
 
 from gpudesk.actions.values import (
     ActionId,
@@ -84,6 +86,44 @@ def test_no_toast_covers_what_is_asked(tmp_path: Path) -> None:
                 await stage.press("k")
                 assert isinstance(stage.app.screen, AskScreen)
                 assert stage.toasts == []
+
+    run(scenario())
+
+
+# Typed faster than a line opens
+
+
+async def typed_at_once(stage: Stage, *keys: str) -> None:
+    """Type without waiting for what a key does, as a terminal sends what is typed quickly or pasted."""
+    for key in keys:
+        stage.app.post_message(Key(key, key if len(key) == 1 else {"slash": "/"}.get(key)))
+    await stage.pilot.pause(0.3)
+
+
+@pytest.mark.slow
+def test_what_is_typed_ahead_of_the_filter_is_no_key_of_the_desk(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        with Rig((CHAT, 8192, 300.0), (CODE, 4096, 300.0)) as rig:
+            async with acting_on(rig, tmp_path) as stage:
+                await stage.select(CHAT)
+                await typed_at_once(stage, "slash", "q", "u", "p", "t")
+                assert rig.loaded() == {CHAT: 8192, CODE: 4096}
+                screen = stage.app.screen
+                assert isinstance(screen, DeskScreen), "no dialog was opened"
+                assert screen.query_one("#filter", Input).value == "qupt"
+
+    run(scenario())
+
+
+@pytest.mark.slow
+def test_what_is_typed_ahead_of_a_question_is_its_answer(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        with Rig((CHAT, 8192, 300.0)) as rig:
+            async with acting_on(rig, tmp_path) as stage:
+                await stage.select(CHAT)
+                await typed_at_once(stage, "k", "2", "h", "3", "0", "m", "enter")
+                await stage.ended()
+                assert rig.session_seconds(CHAT) == 9000.0
 
     run(scenario())
 

@@ -82,6 +82,8 @@ class AskScreen(DialogScreen, inherit_bindings=False):
         self._chosen = chosen
         self._line = AskLine(placeholder, value)
         self.options = list(options(value))
+        self._asked = value
+        """What the options are for."""
         values = [option.value for option in self.options]
         self._index = values.index(selected) if selected in values else 0
         self._first = 0
@@ -138,13 +140,24 @@ class AskScreen(DialogScreen, inherit_bindings=False):
         move = (("dialog_down", "next", "screen.move(1)"),) if len(self.options) > 1 else ()
         return (("dialog_accept", self._word, "screen.accept"), *move, ("back", "back", "screen.back"))
 
+    def line(self) -> Input | None:
+        """Return the line; it is there before it is on the screen."""
+        return self._line
+
     def on_input_changed(self, event: Input.Changed) -> None:
         """Offer what is left by what is typed."""
         event.stop()
-        self.options = list(self._options_of(event.value.strip()))
-        self._index = self._first = 0
+        self._follow_line()
         self.look()
         self.draw()
+
+    def _follow_line(self) -> None:
+        """Offer what the line leaves: enter may come before the news that it has changed."""
+        typed = self._line.value.strip()
+        if typed != self._asked:
+            self._asked = typed
+            self.options = list(self._options_of(typed))
+            self._index = self._first = 0
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Choose."""
@@ -153,6 +166,7 @@ class AskScreen(DialogScreen, inherit_bindings=False):
 
     def action_accept(self) -> None:
         """Choose; what is refused stays on the screen with its reason."""
+        self._follow_line()
         option = self.option
         if option is None:
             self.app.bell()

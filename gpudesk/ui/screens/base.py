@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.screen import Screen
 
 from gpudesk.keymap import BINDINGS, Scope
 
 if TYPE_CHECKING:
+    from textual.widgets import Input
+
     from gpudesk.ui.palette import Palette
     from gpudesk.ui.scene import Scene
 
@@ -22,6 +24,11 @@ class SceneScreen(Screen[None], inherit_bindings=False):
     def show(self, scene: Scene, palette: Palette) -> None:
         """Draw a scene; unchanged lines are not repainted."""
         raise NotImplementedError
+
+    def line(self) -> Input | None:
+        """Return the line that is typed into, if there is one, with the focus or about to get it."""
+        found = self.query("Input")
+        return cast("Input", found.first()) if found else None
 
     async def action_run_binding(self, identifier: str) -> None:
         """Do what a key would do: clicks in the footer come here."""
