@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -31,6 +32,7 @@ name = "qwen3:14b"
 # pinned = true
 # engine = "http://gpu-box:11434" # left out: the first engine, on every computer
 """
+VARIABLES = ("VISUAL", "EDITOR")
 FALLBACK_EDITORS = ("notepad",) if os.name == "nt" else ("vi", "nano")
 TRIES_MOST = 50
 
@@ -45,6 +47,7 @@ def edit(store: WorkingSetStore, name: str, out: TextIO) -> int:
     """
     before = _content(store, name)
     command = editor_command(os.environ)
+    _check_terminal(store, name)
     folder = Path(tempfile.mkdtemp(prefix="gpudesk-set-"))
     copy = folder / f"{name}.toml"
     copy.write_bytes(TEMPLATE.encode() if before is None else before)
@@ -98,7 +101,7 @@ def editor_command(environment: Mapping[str, str]) -> list[str]:
     """
     import shutil
 
-    for variable in ("VISUAL", "EDITOR"):
+    for variable in VARIABLES:
         value = environment.get(variable, "").strip()
         if not value:
             continue
@@ -112,6 +115,14 @@ def editor_command(environment: Mapping[str, str]) -> list[str]:
         if shutil.which(editor) is not None:
             return [editor]
     raise UsageError("there is no editor", "Set VISUAL or EDITOR to one")
+
+
+def _check_terminal(store: WorkingSetStore, name: str) -> None:
+    """Refuse to start an editor that nobody named where nobody sits at a terminal: it would wait for ever."""
+    named = any(os.environ.get(variable, "").strip() for variable in VARIABLES)
+    if named or os.name == "nt" or all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout)):
+        return
+    raise RefusedError("there is no terminal to edit in", f"Set VISUAL to an editor, or write {store.path(name)}")
 
 
 def _open(command: list[str], copy: Path) -> None:

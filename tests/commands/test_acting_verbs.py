@@ -352,6 +352,21 @@ def test_a_set_is_edited_with_its_comments(rig: CommandRig, tmp_path: Path, monk
     assert "/no/such/editor cannot be started" in refused.err
 
 
+def test_an_editor_nobody_named_is_not_started_without_a_terminal(
+    rig: CommandRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = tmp_path / "started"
+    script = tmp_path / "vi"
+    script.write_text(f"#!/bin/sh\ntouch {started}\n")
+    script.chmod(0o755)
+    for variable, value in (("VISUAL", " "), ("EDITOR", ""), ("PATH", f"{tmp_path}:/usr/bin:/bin")):
+        monkeypatch.setenv(variable, value)
+    refused = rig.run("set", "edit", "new")
+    assert refused.code == 4
+    assert refused.err.startswith("gpudesk: there is no terminal to edit in\n  Set VISUAL to an editor, or write ")
+    assert not started.exists()
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
