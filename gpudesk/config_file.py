@@ -32,7 +32,6 @@ filter = "slash,f3"
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, TypeVar
@@ -48,7 +47,7 @@ from gpudesk.config_values import (
 from gpudesk.domain.problem import Problem
 from gpudesk.paths import shortened
 from gpudesk.records import dataclass
-from gpudesk.toml_text import TomlError, line_of, nearest, parsed
+from gpudesk.toml_text import TomlError, line_of, nearest, parsed, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,7 +140,7 @@ class _Reader:
         if isinstance(value, dict):
             return value
         line = line_of(self.text, name) or line_of(self.text, "", name)
-        self.report(line, f"{name} is {_shown(value)}, expected a table", f"Write [{name}] on a line of its own")
+        self.report(line, f"{name} is {shown(value)}, expected a table", f"Write [{name}] on a line of its own")
         return {}
 
     def check_names(self, table: str, values: Mapping[str, object], occurrence: int = 0) -> None:
@@ -160,7 +159,7 @@ class _Reader:
             return check(values[key])
         except UnusableError as unusable:
             line = line_of(self.text, table, key, occurrence)
-            self.report(line, f"{table}.{key} is {_shown(values[key])}, expected {unusable}")
+            self.report(line, f"{table}.{key} is {shown(values[key])}, expected {unusable}")
             return None
 
     def engines(self) -> tuple[EngineEntry, ...]:
@@ -175,7 +174,7 @@ class _Reader:
     def _engine(self, number: int, entry: object) -> EngineEntry | None:
         line = line_of(self.text, "engine", occurrence=number)
         if not isinstance(entry, dict):
-            self.report(line, f"engine {number + 1} is {_shown(entry)}, expected a table", "Write [[engine]]")
+            self.report(line, f"engine {number + 1} is {shown(entry)}, expected a table", "Write [[engine]]")
             return None
         if "api_key" in entry:
             line_of_key = line_of(self.text, "engine", "api_key", number)
@@ -207,7 +206,7 @@ class _Reader:
                 wrong = True
                 self.report(
                     line_of(self.text, "keys", name),
-                    f'keys.{name} is {_shown(value)}, expected keys such as "ctrl+f" or "slash,f3"',
+                    f'keys.{name} is {shown(value)}, expected keys such as "ctrl+f" or "slash,f3"',
                 )
         for complaint in check_keys(keymap):
             wrong = True
@@ -225,17 +224,6 @@ def check_keys(keymap: Mapping[str, str]) -> tuple[str, ...]:
     from gpudesk.keymap import check_keymap
 
     return check_keymap(keymap)
-
-
-def _shown(value: object) -> str:
-    """Write a value of the file as TOML would, shortened."""
-    if isinstance(value, dict):
-        return "a table"
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):
-        text = str(value)
-    return text if len(text) <= 40 else text[:39] + "…"
 
 
 def read_config_file(path: Path) -> FileSettings:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gpudesk.text import clean
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -68,3 +70,16 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
     found = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
     return found[0] if found else None
+
+
+def shown(value: object) -> str:
+    """Write a value as it might stand in the file, shortened."""
+    import json
+
+    if isinstance(value, dict):
+        return "a table"
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):
+        text = str(value)
+    return clean(text, 40)

@@ -59,10 +59,11 @@ from dataclasses import field
 from enum import StrEnum
 
 from gpudesk.errors import UsageError
-from gpudesk.fit.budget_table import Table, shown
+from gpudesk.fit.budget_table import Table
 from gpudesk.fit.values import LoadOptions
 from gpudesk.records import dataclass
 from gpudesk.text import clean
+from gpudesk.toml_text import shown
 
 ENTRY_LIMIT = 256
 """Entries in one file; more is something else by mistake."""

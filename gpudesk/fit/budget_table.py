@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,17 +10,7 @@ from dataclasses import dataclass
 from gpudesk.errors import UsageError
 from gpudesk.quantities import parse_bytes
 from gpudesk.text import clean
-
-
-def shown(value: object) -> str:
-    """Write a value as it might stand in the file, shortened."""
-    if isinstance(value, dict):
-        return "a table"
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):
-        text = str(value)
-    return clean(text, 40)
+from gpudesk.toml_text import shown
 
 
 @dataclass(frozen=True, slots=True)  # not of `gpudesk.records`, which knows no `__post_init__`
