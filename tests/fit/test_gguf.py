@@ -230,9 +230,9 @@ def test_counts_that_a_huge_file_has_room_for(argument: str, field: str) -> None
 
 def test_ten_gigabytes_claimed_in_a_kilobyte() -> None:
     tensors = (Tensor("token_embd.weight", "F16", (8192, 655_360)),)
-    begin = time.perf_counter()
+    begin = time.thread_time()
     caught = refused(header(LLAMA_KEYS, tensors))
-    assert time.perf_counter() - begin < 0.1
+    assert time.thread_time() - begin < 0.1
     assert caught.field == "weights"
     assert "10737418240" in caught.message
 
@@ -262,10 +262,10 @@ def test_a_sparse_file_of_a_terabyte_cannot_keep_us_busy(kind: str) -> None:
     element = STRING if kind == "array of texts" else FLOAT32
     content = b"GGUF" + struct.pack("<IQQ", 3, 0, 2) + text("some.key") + struct.pack("<IIQ", ARRAY, element, 1 << 36)
     stream = Sparse(content, 1 << 40)
-    begin = time.perf_counter()
+    begin = time.thread_time()
     with pytest.raises(HeaderError):
         read_header(stream)  # type: ignore[arg-type]
-    assert time.perf_counter() - begin < 0.5
+    assert time.thread_time() - begin < 0.5
     assert stream.bytes_read <= 3 << 20
 
 
