@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -46,6 +45,7 @@ from gpudesk.sources.ollama_control import OllamaControl
 from gpudesk.sources.ollama_details import OllamaDetailsSource
 from gpudesk.sources.processes import ProcessSource
 from gpudesk.watch.poller import Poller
+from tests.waiting import until
 
 CHAT, BIG, CODE, EMBED = "qwen3:14b", "gpt-oss:20b", "qwen2.5-coder:1.5b-base", "nomic-embed-text:latest"
 SMALL = "llama3.2:3b"
@@ -276,15 +276,6 @@ class Running:
         self._thread.join(seconds)
         assert not self._thread.is_alive(), "it has not ended"
         return self._outcome[0]
-
-
-def until(condition: Callable[[], object], seconds: float = 10.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.002)
-    return True
 
 
 __all__ = ["BIG", "CHAT", "CODE", "EMBED", "FOREVER", "SMALL", "Ending", "Rig", "Running", "until"]

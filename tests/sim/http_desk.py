@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -14,6 +12,7 @@ from gpudesk.sim.engine_runner import Runner
 from gpudesk.sim.engine_settings import EngineSettings
 from gpudesk.sim.scenarios import Scenario
 from gpudesk.sim.workstation import SimulatedWorkstation
+from tests.waiting import until
 
 CHAT, COMPLETE, EMBED = "qwen3:14b", "qwen2.5-coder:1.5b", "nomic-embed-text:latest"
 
@@ -71,11 +70,3 @@ class Desk:
 
     def names(self) -> list[str]:
         return [row["name"] for row in self.ps()]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait in real time, boundedly, for something another thread does."""
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen within five seconds"
-        time.sleep(0.002)

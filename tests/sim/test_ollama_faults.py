@@ -12,7 +12,8 @@ from gpudesk.sim import ollama_faults
 from gpudesk.sim.engine_runner import RequestState
 from gpudesk.sim.scenarios import SCENARIOS
 from gpudesk.sim.workstation import SimulatedWorkstation
-from tests.sim.http_desk import CHAT, COMPLETE, EMBED, Desk, until
+from tests.sim.http_desk import CHAT, COMPLETE, EMBED, Desk
+from tests.waiting import until
 
 
 def held(desk: Desk) -> int:

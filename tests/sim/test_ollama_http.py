@@ -17,7 +17,8 @@ from gpudesk.sim.clock import SteppedClock
 from gpudesk.sim.ollama_faults import Fault
 from gpudesk.sim.scenarios import SCENARIOS
 from gpudesk.sim.workstation import SimulatedWorkstation
-from tests.sim.http_desk import CHAT, COMPLETE, EMBED, Desk, until
+from tests.sim.http_desk import CHAT, COMPLETE, EMBED, Desk
+from tests.waiting import until
 
 CLOUD = "gpt-oss:120b-cloud"
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -39,6 +38,7 @@ from tests.servers import (
     status,
     truncated,
 )
+from tests.waiting import until
 
 NAME = "qwen3:14b"
 DONE = json_body({"model": NAME, "done": True, "done_reason": "load"})
@@ -86,14 +86,6 @@ class Background:
     def check_canceled(self) -> None:
         self._thread.join(5)
         assert isinstance(self.failure, CanceledError)
-
-
-def until(happened: Callable[[], bool]) -> None:
-    """Wait for something another thread does."""
-    deadline = time.monotonic() + 5
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 # What is sent

@@ -14,8 +14,8 @@ from gpudesk.watch.history import History, Span
 from gpudesk.watch.once import sample_once
 from gpudesk.watch.poller import Poller
 from gpudesk.watch.watched import Watched
+from tests.waiting import until
 from tests.watch.build import ENGINE, GIB, FakeSource, card, cards, engine, forever, model
-from tests.watch.test_poller import until
 
 
 class ToldByHand(FirstLook):

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 
@@ -21,6 +21,7 @@ from gpudesk.errors import FailureKind, SourceError
 from gpudesk.watch import cadence
 from gpudesk.watch.history import Span
 from gpudesk.watch.poller import Poller
+from tests.waiting import until
 from tests.watch.build import (
     ENGINE,
     GIB,
@@ -36,16 +37,6 @@ from tests.watch.build import (
 )
 
 CATALOG, DETAILS = f"ollama-catalog {URL}", f"ollama-details {URL}"
-
-
-def until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
-    """Wait for something that other threads bring about."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.002)
-    return True
 
 
 @contextmanager
