@@ -88,6 +88,8 @@ class ServerProcess:
     """Addresses and TCP ports; None where that is not told: another user's process, or one in a container."""
     engine_urls: tuple[str, ...] = ()
     """The engines it answers for, as far as that was found out (`domain.serving`)."""
+    exists: bool = True
+    """False: it ended a moment ago, and no other was seen in its place. Its engine has nobody's runners meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,4 +100,4 @@ class ProcessSample:
     in_container: bool = False
     """We run in a container whose pid numbering is not the driver's; NVML's pids then match nothing here."""
     servers: tuple[ServerProcess, ...] = ()
-    """Every engine's server that is alive, with and without runners."""
+    """Every engine's server, with and without runners, and those that ended a moment ago."""

@@ -39,10 +39,11 @@ class Serving:
         self._server_of: dict[str, int] = {}
         self._learned: dict[int, str] = {}
         for url in dict.fromkeys(engine.url for engine in engines if engine.local):
-            found = [server.pid for server in servers if answers_at(server, url)]
+            found = [server for server in servers if answers_at(server, url)]
+            found = [server for server in found if server.exists] or found[-1:]
             if len(found) == 1:
-                self._server_of[url] = found[0]
-                self._engines_of.setdefault(found[0], []).append(url)
+                self._server_of[url] = found[0].pid
+                self._engines_of.setdefault(found[0].pid, []).append(url)
 
     def allows(self, process: Process, url: str) -> bool:
         """Tell whether nothing that was seen speaks against a runner being an engine's.
@@ -85,7 +86,7 @@ class Serving:
 
 
 def answers_at(server: ServerProcess, url: str) -> bool:
-    """Tell whether a server listens where a URL leads."""
+    """Tell whether a server listens where a URL leads, or did."""
     host, port = _host_and_port(url)
     return any(number == port and _leads_to(host, address) for address, number in server.listens or ())
 

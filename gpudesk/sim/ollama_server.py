@@ -92,7 +92,7 @@ class OllamaServer:
                 name="ollama",
                 argv=(self.settings.executable, "serve"),
                 user="ollama",
-                age_seconds=86_000,
+                age_seconds=0 if self._port else 86_000,
                 resident_bytes=96 << 20,
             )
 

@@ -19,6 +19,8 @@ SERVER_LIMIT = 32
 FIRST_RETRY_SECONDS = 1.0
 """A server listens some moments after its start. One of another user never tells, so the pauses double."""
 RETRY_SECONDS = 600.0
+MOURNED_SECONDS = 60.0
+"""So long a server that ended keeps its place; models of an engine that is silent for longer are dropped anyway."""
 ADOPTERS = frozenset({"systemd", "init", "launchd"})
 """Who takes over processes whose parent ended, beside pid 1: a user's own service manager (prctl(2)
 PR_SET_CHILD_SUBREAPER)."""
@@ -39,6 +41,7 @@ class ServerProcesses:
         self._table = table
         self._clock = clock
         self._followed: dict[int, _Followed] = {}
+        self._mourned: list[tuple[float, ServerProcess]] = []
 
     def ended(self) -> frozenset[int]:
         """Look whether they are all there, and return the pids of those that are not any more."""
@@ -51,7 +54,9 @@ class ServerProcesses:
             elif known.process.listens is None and now >= known.ask_at:
                 self._ask(known, now)
         for pid in gone:
-            del self._followed[pid]
+            process = self._followed.pop(pid).process
+            if process.listens is not None:
+                self._mourned.append((now, replace(process, exists=False)))
         return frozenset(gone)
 
     def meet(self, raw: RawProcess | None) -> None:
@@ -81,8 +86,16 @@ class ServerProcesses:
         return parent_pid == 1 or parent.name in ADOPTERS
 
     def all(self) -> tuple[ServerProcess, ...]:
-        """Return those that are there, by pid."""
-        return tuple(self._followed[pid].process for pid in sorted(self._followed))
+        """Return those that are there, by pid, and those that ended and have no successor yet."""
+        living = [self._followed[pid].process for pid in sorted(self._followed)]
+        taken = {address for process in living for address in process.listens or ()}
+        since = self._clock.monotonic() - MOURNED_SECONDS
+        self._mourned = [
+            (at, process)
+            for at, process in self._mourned[-SERVER_LIMIT:]
+            if at > since and not taken.intersection(process.listens or ())
+        ]
+        return (*living, *(process for _, process in self._mourned))
 
     def _ask(self, known: _Followed, now: float) -> None:
         listens = self._table.listens(known.process.pid)

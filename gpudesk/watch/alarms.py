@@ -221,6 +221,7 @@ def _thrash(desk: Desk) -> Iterator[Alarm]:
 
 def _stuck(desk: Desk) -> Iterator[Alarm]:
     held = {pid for model in desk.models for pid in model.pids}
+    elsewhere = {server.pid for server in desk.servers if server.listens is not None and not server.engine_urls}
     for process in desk.processes:
         runner = process.runner
         if runner is None or runner.blob_digest is None or not process.exists or process.pid in held:
@@ -228,7 +229,9 @@ def _stuck(desk: Desk) -> Iterator[Alarm]:
         if process.orphaned:
             yield _left_behind(process, runner, desk)
             continue
-        if process.started_at is None or not may_be_watched(process, desk.servers, desk.engines):
+        if process.started_at is None or process.parent_pid in elsewhere:
+            continue
+        if not may_be_watched(process, desk.servers, desk.engines):
             continue
         seconds = (desk.taken_at - process.started_at).total_seconds()
         if seconds >= STUCK_SECONDS:

@@ -222,8 +222,13 @@ class EngineRound:
         self.models[key] = now
 
     def _is_outdated(self, was: Known, model: LoadedModel) -> bool:
-        """Tell whether the engine has to be asked first: what it last said may be of the process before."""
+        """Tell whether the engine has to be asked first: what it last said may be of the process before.
+
+        Not where the new process's own command line has the same context, or is all that tells it.
+        """
         if not other_process(was.pids, pids_of(model, self.after)):
+            return False
+        if model.runner is not None and model.runner.context_per_slot == model.context_length is not None:
             return False
         asked, looked = self.after.source(engine_source(self.url)), self.after.source(PROCESSES)
         if asked is None or asked.failure is not None or asked.last_value_at is None or looked is None:

@@ -7,16 +7,21 @@ loaded. The process that started the runners tells what happened, and a version 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from gpudesk.domain.event import Event, EventKind, Severity
+from gpudesk.domain.serving import answers_at
 from gpudesk.records import dataclass, replace
 from gpudesk.watch.names import PROCESSES, engine_source
 
 if TYPE_CHECKING:
     from gpudesk.domain.desk import Desk
     from gpudesk.domain.process import ServerProcess
+
+
+START_SLACK = timedelta(seconds=2)
+"""The system tells the start of a process by the time since its own, which it knows to the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +94,26 @@ def _same_ending(was: Life | None, life: Life) -> bool:
 
 def _followed(life: Life | None, url: str, before: Desk, after: Desk) -> Life | None:
     """Compare the processes with the server that was known."""
-    current = next((server for server in after.servers if url in server.engine_urls), None)
+    servers = [server for server in after.servers if server.exists]
+    current = next((server for server in servers if url in server.engine_urls), None)
     if life is not None and life.pid is not None:
-        if any(_is(life, server) for server in after.servers):
-            return life if current is None or _is(life, current) else Life(current.pid, current.started_at, life.ending)
+        if any(_is(life, server) for server in servers):
+            # What only the file of a runner tells may be wrong: another server may hold the same weights.
+            moved = current is not None and answers_at(current, url) and not _is(life, current)
+            return Life(current.pid, current.started_at, life.ending) if moved and current is not None else life
         seen = before.source(PROCESSES)
         alive_at = after.taken_at if seen is None or seen.last_value_at is None else seen.last_value_at
         life = Life(None, None, Ending(alive_at, after.taken_at))
-    if current is None:
+    if current is None or (life is not None and not _follows(current, life)):
         return life
     return Life(current.pid, current.started_at, None if life is None else life.ending)
+
+
+def _follows(server: ServerProcess, life: Life) -> bool:
+    """Tell whether a server may have come in the place of one that ended: it is younger."""
+    if life.ending is None or server.started_at is None:
+        return True
+    return server.started_at >= life.ending.alive_at - START_SLACK
 
 
 def _is(life: Life, server: ServerProcess) -> bool:

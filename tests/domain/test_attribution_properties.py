@@ -96,6 +96,7 @@ SERVERS = st.builds(
     ServerProcess,
     pid=PIDS,
     listens=st.one_of(st.none(), st.lists(ADDRESSES, max_size=2).map(tuple)),
+    exists=st.booleans(),
 )
 SAMPLES = st.one_of(
     st.none(),
@@ -190,7 +191,9 @@ def _check_servers(result: Attribution, given_input: Input) -> None:
     sample = given_input[2] or ProcessSample()
     by_pid = {process.pid: process for process in sample.processes}
     local = {engine.url for engine in given_input[1] if engine.local}
-    found = {url: [server.pid for server in sample.servers if answers_at(server, url)] for url in local}
+    found = {
+        url: [server.pid for server in sample.servers if server.exists and answers_at(server, url)] for url in local
+    }
     for model in result.models:
         runners = [by_pid[pid] for pid in model.pids if by_pid[pid].runner is not None]
         parents = {process.parent_pid for process in runners if process.parent_pid is not None}

@@ -141,6 +141,13 @@ def test_a_remote_engine_has_no_server_here() -> None:
     assert Serving((server(900, HERE),), [EngineSample(URL, local=False)]).servers()[0].engine_urls == ()
 
 
+def test_while_a_server_is_gone_its_engine_has_nobodys_runners() -> None:
+    gone = replace(server(901, HERE), exists=False)
+    other = server(900, THERE)
+    assert shares((other, gone), MINE, p10=900) == {None: 3}
+    assert shares((other, gone, server(902, ("0.0.0.0", 11434))), MINE, p10=900, p11=902) == {None: 3, URL: 4}
+
+
 def test_a_runner_may_be_watched_unless_it_is_known_to_be_elsewhere() -> None:
     mine, other = ServerProcess(900, engine_urls=(URL,)), ServerProcess(901)
     watched = [EngineSample(URL)]

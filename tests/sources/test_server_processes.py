@@ -13,7 +13,7 @@ from gpudesk.domain.model import ModelDetails
 from gpudesk.domain.process import ServerProcess
 from gpudesk.sources.process_table import RawProcess
 from gpudesk.sources.runner_argv import is_server
-from gpudesk.sources.server_processes import RETRY_SECONDS, SERVER_LIMIT
+from gpudesk.sources.server_processes import MOURNED_SECONDS, RETRY_SECONDS, SERVER_LIMIT
 from tests.sources.test_manifests import write
 from tests.sources.test_processes import HEX, NOW, OLLAMA, Bench, llama_server, raw
 
@@ -87,6 +87,29 @@ def test_a_server_that_ends_is_gone_and_the_next_one_is_found_at_once() -> None:
     del bench.table.processes[900]
     bench.table.add(replace(OLLAMA, pid=901))
     assert [server.pid for server in bench.sample(after=0.1).servers] == [901]
+
+
+def test_a_server_that_ended_keeps_its_place_until_another_has_it() -> None:
+    bench = Bench(OLLAMA)
+    bench.table.listening[900] = HERE
+    bench.read()
+    del bench.table.processes[900]
+    gone = ServerProcess(900, OLLAMA.started_at, HERE, exists=False)
+    assert bench.sample(after=1.0).servers == (gone,)
+    other = replace(OLLAMA, pid=901)
+    bench.table.add(other)
+    assert bench.sample(after=10.0).servers == (ServerProcess(901, OLLAMA.started_at), gone)
+    bench.table.listening[901] = HERE
+    assert bench.sample(after=10.0).servers == (ServerProcess(901, OLLAMA.started_at, HERE),)
+
+
+def test_a_server_that_ended_is_forgotten_after_a_minute() -> None:
+    bench = Bench(OLLAMA)
+    bench.table.listening[900] = HERE
+    bench.read()
+    del bench.table.processes[900]
+    assert bench.sample(after=1.0).servers
+    assert bench.sample(after=MOURNED_SECONDS).servers == ()
 
 
 def test_a_number_that_went_to_another_server_is_another_server() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from gpudesk.domain.alarm import Alarm, AlarmKind
@@ -21,12 +23,17 @@ HERE = (("127.0.0.1", 11434),)
 RESTARTED = f"{URL} was restarted"
 
 
-def server(pid: int = 900, *, listens: tuple[tuple[str, int], ...] | None = HERE) -> ServerProcess:
-    return ServerProcess(pid, START, listens)
+def server(
+    pid: int = 900, *, started: float = 0.0, listens: tuple[tuple[str, int], ...] | None = HERE
+) -> ServerProcess:
+    return ServerProcess(pid, START + timedelta(seconds=started), listens)
 
 
-def runner(pid: int = 10, *, parent: int = 900, orphaned: bool = False, started: float = 0.0) -> Process:
-    return replace(runner_of(pid, BLOB, started=started), parent_pid=parent, orphaned=orphaned)
+def runner(
+    pid: int = 10, *, parent: int = 900, orphaned: bool = False, started: float = 0.0, context: int = 4096
+) -> Process:
+    made = runner_of(pid, BLOB, started=started, context=context)
+    return replace(made, parent_pid=parent, orphaned=orphaned)
 
 
 class Restarts(Watch):
@@ -35,6 +42,7 @@ class Restarts(Watch):
     def __init__(self, *, told: bool = True) -> None:
         super().__init__()
         self.listens = HERE if told else None
+        self.started: dict[int, float] = {}
         self.give("pins", PinSample((PinWish(URL, NAME),)), 0)
         self.give(f"ollama-details {URL}", DetailsSample(URL, (ModelDetails(model(NAME).digest or "", (BLOB,)),)), 0)
         self.fail("nvml", 0)
@@ -45,7 +53,11 @@ class Restarts(Watch):
 
     def table(self, at: float, *runners: Process, server_pid: int | None = 900) -> list[str]:
         """Show the process table; return what is told."""
-        servers = () if server_pid is None else (server(server_pid, listens=self.listens),)
+        if server_pid is not None and server_pid not in self.started:
+            self.started[server_pid] = at - 0.5
+        servers = (
+            () if server_pid is None else (server(server_pid, started=self.started[server_pid], listens=self.listens),)
+        )
         return messages(self.give("processes", ProcessSample(runners, servers=servers), at))
 
     @property
@@ -140,7 +152,7 @@ def test_a_restart_with_nothing_loaded_is_told_once() -> None:
     watch.engine(0)
     watch.give("processes", ProcessSample(servers=(server(900),)), 1)
     for second in range(2, 20, 2):
-        watch.give("processes", ProcessSample(servers=(server(901),)), second)
+        watch.give("processes", ProcessSample(servers=(server(901, started=1.5),)), second)
         watch.engine(second + 1)
     assert messages(watch.told) == [RESTARTED]
 
@@ -169,15 +181,23 @@ def test_a_loss_waits_for_the_process_table_only_so_long() -> None:
     assert (watch.pin.pin, watch.pin.cause) == (Pin.LOST, PinCause.UNLOADED)
 
 
-def test_a_model_loaded_again_at_once_is_told_to_be_reloaded_by_the_restart() -> None:
+@pytest.mark.parametrize(
+    ("context", "reason"),
+    [
+        (4096, f"keep-alive changed from forever to 30m: {RESTARTED}"),
+        (0, f"{RESTARTED}, and it was loaded again without forever"),
+    ],
+    ids=["command line tells", "engine alone tells"],
+)
+def test_a_model_loaded_again_at_once_is_told_to_be_reloaded_by_the_restart(context: int, reason: str) -> None:
     watch = Restarts()
-    watch.table(2, runner(11, parent=901, started=1.8), server_pid=901)
+    watch.table(2, runner(11, parent=901, started=1.8, context=context), server_pid=901)
     watch.engine(3, model(NAME, timer(1803, at=3)))
     told = messages(watch.told)
     assert f"{NAME} reloaded with the same settings: {RESTARTED}" in told
     assert f"keep-alive of {NAME} changed from forever to 30m: {RESTARTED}" in told
     assert not any("Continue" in message for message in told)
-    assert watch.pin.reason == f"{RESTARTED}, and it was loaded again without forever"
+    assert watch.pin.reason == reason
 
 
 def test_a_change_of_keep_alive_long_after_a_restart_has_its_own_cause() -> None:
@@ -238,27 +258,64 @@ def test_a_silent_engines_model_whose_runner_was_left_behind_is_gone() -> None:
     assert f"{NAME} unloaded: the server at {URL} ended" in messages(watch.told)
 
 
-def test_a_reload_is_told_once_with_what_the_engine_says_of_it() -> None:
+def test_a_server_that_was_there_before_did_not_come_in_its_place() -> None:
+    """Another user's, with a runner of the same weights: nobody may see who listens where."""
+    watch = Restarts(told=False)
+    servers = (server(900, started=0.5, listens=None), server(950, started=-100, listens=None))
+    watch.give("processes", ProcessSample((runner(), runner(60, parent=950)), servers=servers), 2)
+    assert watch.desk.models[0].pids == (10,)
+    watch.give("processes", ProcessSample((runner(60, parent=950),), servers=servers[1:]), 30)
+    assert RESTARTED not in messages(watch.told)
+    watch.give(ENGINE, failure(), 31)
+    assert RESTARTED not in messages(watch.told)
+    assert watch.desk.models == ()
+
+
+def test_the_end_of_another_server_with_the_same_weights_is_no_restart() -> None:
+    watch = Restarts(told=False)
+    servers = (server(900, started=0.5, listens=None), server(950, listens=None))
+    watch.give("processes", ProcessSample((runner(60, parent=950),), servers=servers), 2)
+    watch.give("processes", ProcessSample(servers=servers[:1]), 3)
+    watch.engine(4, model(NAME, forever()))
+    assert RESTARTED not in messages(watch.told)
+
+
+def test_a_server_that_is_gone_has_no_runners_of_another_meanwhile() -> None:
     watch = Restarts()
-    watch.table(2, runner(11, started=1.8))
+    other = ServerProcess(950, START, (("127.0.0.1", 11500),))
+    gone = replace(server(900, started=watch.started[900]), exists=False)
+    watch.give("processes", ProcessSample((runner(60, parent=950),), servers=(other, gone)), 2)
+    assert watch.desk.models[0].pids == ()
+    watch.give(ENGINE, failure(), 3)
+    assert watch.desk.models == ()
+    assert messages(watch.told)[-2:] == [
+        f"{NAME} unloaded: the server at {URL} ended",
+        f"the pin of {NAME} is lost: {URL} does not run",
+    ]
+    assert not alarms(watch, AlarmKind.STUCK_LOAD)
+
+
+@pytest.mark.parametrize("told", [1024, 0], ids=["by its command line", "by the engine alone"])
+def test_a_reload_is_told_once_with_what_the_engine_says_of_it(told: int) -> None:
+    watch = Restarts()
+    again = runner(11, started=1.8, context=told)
+    watch.table(2, again)
     assert watch.told == [], "the engine was asked before"
-    watch.table(3, runner(11, started=1.8))
+    watch.table(3, again)
     watch.engine(3.5, model(NAME, timer(303.5, at=3.5), context_length=1024))
-    watch.table(4, runner(11, started=1.8))
+    watch.table(4, again)
     assert [event.message for event in watch.told if event.kind is EventKind.RELOADED] == [
         f"{NAME} reloaded with context 1024 instead of context 4096"
     ]
 
 
-def test_a_reload_with_the_same_settings_is_told_when_the_engine_says_so() -> None:
-    watch = Restarts()
-    watch.table(
-        2,
-        runner(11, started=1.8),
-    )
-    watch.table(12, runner(11, started=1.8))
-    watch.engine(13, model(NAME, forever()))
-    assert messages(watch.told) == [f"{NAME} reloaded with the same settings: its process ended, or it was asked for"]
+def test_a_reload_with_the_same_settings_is_told_when_they_are_known() -> None:
+    message = f"{NAME} reloaded with the same settings: its process ended, or it was asked for"
+    by_command_line = Restarts()
+    assert by_command_line.table(12, runner(11, started=11.8)) == [message]
+    by_engine = Restarts()
+    assert by_engine.table(12, runner(11, started=11.8, context=0)) == []
+    assert messages(by_engine.engine(13, model(NAME, forever()))) == [message]
 
 
 def test_an_eviction_after_a_restart_has_its_own_cause() -> None:
