@@ -265,6 +265,12 @@ def run(arguments: list[str]) -> int:
         diagnostics.say(f"gpudesk: {error.strerror or error}")
         _forget_stdout()
         return ExitCode.FAILED
+    except RuntimeError as error:
+        if "start new thread" not in str(error):  # threading has no class of its own for this
+            raise
+        hint = "a limit on processes is reached: `ulimit -u`, or the container's"
+        diagnostics.report(GpudeskError("no further thread may be started here", hint))
+        return ExitCode.FAILED
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except SystemExit as leaving:  # argparse after --help

@@ -381,3 +381,17 @@ def test_ctrl_c_while_it_is_still_being_imported_ends_it_without_a_traceback() -
     )
     ended = subprocess.run([sys.executable, "-c", early], capture_output=True, text=True, timeout=30, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
+def test_a_limit_on_threads_is_told_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_options: object) -> int:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(cli, "HANDLERS", {"status": full})
+    assert cli.run(["status"]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("gpudesk: no further thread may be started here\n")
+    assert "ulimit -u" in told.err

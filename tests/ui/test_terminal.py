@@ -13,7 +13,7 @@ import struct
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyte
@@ -37,14 +37,14 @@ MODES_WHEN_LEFT = {
 class Terminal:
     """A child on a pseudo-terminal."""
 
-    def __init__(self, size: tuple[int, int] = (80, 24)) -> None:
+    def __init__(self, size: tuple[int, int] = (80, 24), arguments: Sequence[str] = ()) -> None:
         self.output = b""
         self.status: int | None = None
         pid, self.master = pty.fork()
         if pid == 0:
             os.chdir(REPOSITORY)
             environment = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(REPOSITORY)}
-            os.execve(sys.executable, [sys.executable, "-m", "tests.ui.terminal_child"], environment)
+            os.execve(sys.executable, [sys.executable, "-m", "tests.ui.terminal_child", *arguments], environment)
         self.pid = pid
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
         self.settings = termios.tcgetattr(self.master)
@@ -152,6 +152,20 @@ def test_signals_leave_through_the_front_door(terminal: Terminal, number: int, c
     os.kill(terminal.pid, number)
     assert terminal.wait_for_end() == code
     assert_left_clean(terminal)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    ids=["interrupt", "terminate", "hang up"],
+)
+def test_signals_do_so_as_soon_as_the_terminal_is_taken_over(number: int, code: int) -> None:
+    terminal = Terminal(arguments=[str(int(number))])
+    try:
+        assert terminal.wait_for_end() == code
+        assert_left_clean(terminal)
+    finally:
+        terminal.close()
 
 
 def test_ctrl_c_leaves_with_130(terminal: Terminal) -> None:
