@@ -26,6 +26,7 @@ FAILURES = (
 )
 """Everything a request may throw; httpcore has no common root for it."""
 NOT_OLLAMA = "This is not Ollama's API; check the address and the port (Ollama's own is 11434)"
+CLOSED = "It may have ended: look at Ollama's log, or start it again. If it never answered, it is not Ollama that listens"
 PROXY = "The proxy comes from HTTP_PROXY, HTTPS_PROXY or ALL_PROXY; name the server in NO_PROXY to go around it"
 _START = "Is Ollama running? Start it with `ollama serve`, or set OLLAMA_HOST or --ollama to where it listens"
 _START_THERE = "Is Ollama running there, listening to other computers (OLLAMA_HOST=0.0.0.0), and no firewall between?"
@@ -65,7 +66,7 @@ def from_exception(error: Exception, url: str, seconds: float, *, answered: bool
         return SourceError(FailureKind.LOST, f"{url} broke off in the middle of its answer", BUSY)
     if isinstance(cause, ConnectionError) or "disconnected" in str(error):
         message = f"{url} closed the connection without an answer"
-        return SourceError(FailureKind.UNREACHABLE, message, NOT_OLLAMA)
+        return SourceError(FailureKind.UNREACHABLE, message, CLOSED)
     if isinstance(error, httpcore.ProtocolError):
         return SourceError(FailureKind.INVALID, f"{url} does not speak HTTP", NOT_OLLAMA)
     return SourceError(FailureKind.UNREACHABLE, f"{url} cannot be reached: {_words(cause)}", _start_hint(url))

@@ -72,6 +72,7 @@ def failure_of(address: EngineAddress | str, path: str = "/api/ps", timeout_seco
     [
         ("refuse", FailureKind.UNREACHABLE, "refused the connection", "ollama serve"),
         ("reset", FailureKind.UNREACHABLE, "without an answer", "not Ollama"),
+        ("reset", FailureKind.UNREACHABLE, "without an answer", "It may have ended"),
         ("closed silently", FailureKind.UNREACHABLE, "without an answer", "not Ollama"),
         ("reset mid body", FailureKind.LOST, "broke off in the middle", "asked again"),
         ("too short", FailureKind.LOST, "broke off in the middle", "asked again"),
