@@ -8,14 +8,17 @@ line. Where it meets anything else, wrong YAML included, ruamel reads that entry
 
 from __future__ import annotations
 
-import json
 import re
-from typing import Any, NoReturn
 
-from gpudesk.exports.yaml_tree import Document, Node, YamlError, read_part, walk
+from gpudesk.exports.yaml_inline import TRIES, Inline, UnsureError, unsure
+from gpudesk.exports.yaml_tree import Document, Node, YamlError, walk
+from gpudesk.exports.yaml_whole import read_part
 
-_STRANGE = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u2028\u2029\ufeff]|\r(?!\n)")
+_STRANGE = re.compile(
+    "[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u2028\u2029\ufeff]|\r(?!\n)|^ *\t", re.MULTILINE
+)
 _HEAD = re.compile(r"(?:%YAML (1\.[12])[ ]*\r?\n---[ ]*\r?\n|---[ ]*\r?\n)?")
+_OLD = "%YAML 1.1\n---\n"
 _BLANK = re.compile(r"[ ]*(?:#[^\n]*)?\r?\Z")
 _REST = re.compile(r"(?:[ ]+#[^\n\r]*|[ ]*)(?=\r?(?:\n|\Z))")
 _DASH = re.compile(r"-(?=[ \r\n]|\Z)")
@@ -25,29 +28,10 @@ _KEY = re.compile(
     re.ASCII,
 )
 _ANCHOR = re.compile(r"&([\w-]+)(?=[ \r\n]|\Z)", re.ASCII)
-_ALIAS = re.compile(r"\*([\w-]+)(?=[ ]*(?:[ ]#|\r?\n|\r?\Z))", re.ASCII)
-_FLOW_ALIAS = re.compile(r"\*([\w-]+)(?=[ ]*[,\]}])", re.ASCII)
-_PLAIN = re.compile(
-    r"(?:[^\s\-?:,\[\]{}#&*!|>'\"%@`]|[-?:](?=[^\s]))(?:[^\s:#]|:(?=[^\s])|(?<=[^\s])#|[ ]+(?=[^\s#]))*"
-)
-_DOUBLE = re.compile(r'"(?:[^"\\\r\n\t]|\\["\\/bfnrt]|\\u(?![dD][89a-fA-F])[0-9a-fA-F]{4})*"')
-_SINGLE = re.compile(r"'(?:[^'\r\n\t]|'')*'")
 _BLOCK = re.compile(r"([|>])([+-]?)(?:[ ]+#[^\n\r]*|[ ]*)\r?\n")
-_FLOW_PLAIN = re.compile(
-    r"(?:[^\s,\[\]{}#&*!|>'\"%@`:?-]|-(?=[\w.]))"
-    r"(?:[^\s,\[\]{}:#]|:(?=[^\s,\[\]{}])|(?<=[^\s])#|[ ]+(?=[^\s,\[\]{}:#]))*"
-)
 _SPACES = re.compile("[ ]*")
 _MARKERS = ("---", "...", "%")
 """What ends or begins a document at the begin of a line."""
-_OLD = "%YAML 1.1\n---\n"
-_DEPTH = 60
-_TRIES = 100
-"""Entries that ruamel reads one by one; where so much is odd it had better read the whole."""
-
-
-class UnsureError(Exception):
-    """Something that only a whole YAML parser knows."""
 
 
 def read_quickly(text: str) -> Document:
@@ -61,18 +45,11 @@ def read_quickly(text: str) -> Document:
     return _Quick(text).document()
 
 
-def _unsure() -> NoReturn:
-    raise UnsureError
-
-
-class _Quick:
+class _Quick(Inline):
     """One reading: `line` is the next line that has something in it, `indent` how far that is indented."""
 
     def __init__(self, text: str) -> None:
-        self.text = text
-        self.anchors: set[str] = set()
-        self.depth = 0
-        self.tries = 0
+        super().__init__(text)
         head = _HEAD.match(text)
         self.old = head is not None and head[1] == "1.1"
         self.starts: list[int] = []
@@ -87,10 +64,10 @@ class _Quick:
 
     def document(self) -> Document:
         if self.line >= len(self.lines):
-            return Document(self.text, None, old=self.old) if self.starts[0] == 0 else _unsure()
+            return Document(self.text, None, old=self.old) if self.starts[0] == 0 else unsure()
         root = self.block(self.indent)
         if self.line < len(self.lines) or root.kind != "mapping":
-            _unsure()
+            unsure()
         return Document(self.text, root, old=self.old)
 
     def forward(self) -> None:
@@ -101,7 +78,7 @@ class _Quick:
             if not _BLANK.match(line):
                 self.indent = len(line) - len(line.lstrip(" "))
                 if line.startswith(_MARKERS):
-                    _unsure()
+                    unsure()
                 return
             self.line += 1
         self.indent = -1
@@ -120,15 +97,9 @@ class _Quick:
         else:
             node = self.one_line(place)
             if self.indent > column - 1:
-                _unsure()
+                unsure()
         self.depth -= 1
         return node
-
-    def deeper(self) -> None:
-        self.depth += 1
-        if self.depth > _DEPTH:
-            self.tries = _TRIES
-            _unsure()
 
     def sequence(self, place: int, column: int) -> Node:
         items: list[Node] = []
@@ -138,12 +109,12 @@ class _Quick:
             try:
                 item = self.value(place + 1, column, in_mapping=False)
                 if self.indent > column:
-                    _unsure()
+                    unsure()
                 items.append(item)
             except UnsureError:
                 items += self.by_ruamel(place, column, line, depth, _DASH).items()
             if self.indent > column:
-                _unsure()
+                unsure()
             if self.indent < column or not _DASH.match(self.text, place := self.starts[self.line] + column):
                 return Node("sequence", start, items[-1].end, items, "block")
 
@@ -156,16 +127,16 @@ class _Quick:
             try:
                 pair = self.pair(place, column)
                 if self.indent > column:
-                    _unsure()
+                    unsure()
                 pairs.append(pair)
             except UnsureError:
                 pairs += self.by_ruamel(place, column, line, depth, _KEY).pairs()
             name = pairs[-1][0].value
             if name in names or pairs[-1][0].kind != "scalar":
-                _unsure()
+                unsure()
             names.add(name)
             if self.indent > column:
-                _unsure()
+                unsure()
             if self.indent < column:
                 return Node("mapping", start, pairs[-1][1].end, pairs, "block")
             place = self.starts[self.line] + column
@@ -173,7 +144,7 @@ class _Quick:
     def pair(self, place: int, column: int) -> tuple[Node, Node]:
         found = _KEY.match(self.text, place)
         if found is None:
-            _unsure()
+            unsure()
         plain, quoted = found.groups()
         name = quoted[1:-1] if plain is None else plain
         end = place + len(plain if quoted is None else quoted)
@@ -187,15 +158,15 @@ class _Quick:
         Only anchors do, and the version in the first line, which is put before it.
         """
         self.tries += 1
-        if self.tries > _TRIES:
-            _unsure()
+        if self.tries > TRIES:
+            unsure()
         end = line + 1
         while end < len(self.lines):
             text = self.lines[end]
             indent = len(text) - len(text.lstrip(" "))
             here = self.starts[end] + indent
             if text.startswith(_MARKERS):
-                _unsure()
+                unsure()
             if not _BLANK.match(text) and (indent < column or (indent == column and begin.match(self.text, here))):
                 break
             end += 1
@@ -214,7 +185,7 @@ class _Quick:
             or node.anchor
             or node.tag
         ):
-            _unsure()
+            unsure()
         for inner in walk(node):
             inner.start += place - len(head)
             inner.end += place - len(head)
@@ -232,13 +203,13 @@ class _Quick:
         start = place
         if anchor is not None:
             if anchor[1] in self.anchors:
-                _unsure()
+                unsure()
             place = anchor.end()
         if _REST.match(text, place):
             self.forward()
             node = self.below(column, in_mapping=in_mapping)
             if node is None:
-                node = Node("scalar", begin, begin, "", "") if anchor is None else _unsure()
+                node = Node("scalar", begin, begin, "", "") if anchor is None else unsure()
         else:
             if anchor is not None:
                 spaces = _SPACES.match(text, place)
@@ -247,7 +218,7 @@ class _Quick:
                 node = self.block_scalar(place, column)
             elif in_mapping or anchor is not None:
                 if anchor is not None and (_KEY.match(text, place) or _DASH.match(text, place) or text[place] == "*"):
-                    _unsure()
+                    unsure()
                 node = self.one_line(place)
             else:
                 node = self.node(place, place - self.starts[self.line])
@@ -265,103 +236,34 @@ class _Quick:
         return None
 
     def one_line(self, place: int) -> Node:
-        """Read a node that ends in its line."""
-        text = self.text
-        first = text[place]
-        if first in "[{":
-            node = self.flow(place)
-        elif first == "*":
-            found = _ALIAS.match(text, place)
-            if found is None or found[1] not in self.anchors:
-                _unsure()
-            node = Node("alias", place, found.end(), found[1], "")
-        else:
-            node = self.scalar(place, _PLAIN)
-        if not _REST.match(text, node.end):
-            _unsure()
+        """Read a node that ends in its line; moves to the line behind it."""
+        node = self.inline(place)
+        if not _REST.match(self.text, node.end):
+            unsure()
         self.forward()
         return node
-
-    def scalar(self, place: int, plain: re.Pattern[str]) -> Node:
-        first = self.text[place]
-        pattern = _DOUBLE if first == '"' else _SINGLE if first == "'" else plain
-        found = pattern.match(self.text, place)
-        if found is None:
-            _unsure()
-        value: str = found[0]
-        if first == '"':
-            value = json.loads(value)
-        elif first == "'":
-            value = value[1:-1].replace("''", "'")
-        return Node("scalar", place, found.end(), value, first if first in "\"'" else "")
-
-    def flow(self, place: int) -> Node:
-        """Read a flow collection on one line."""
-        self.deeper()
-        start, text = place, self.text
-        is_mapping = text[place] == "{"
-        closing = "}" if is_mapping else "]"
-        value: list[Any] = []
-        names: set[str] = set()
-        place = self.gap(place + 1)
-        while text[place : place + 1] != closing:
-            if is_mapping:
-                key = self.scalar(place, _FLOW_PLAIN)
-                place = self.gap(key.end)
-                if text[place : place + 1] != ":" or key.value in names or (key.value == "<<" and not key.style):
-                    _unsure()
-                if text[place + 1 : place + 2] != " ":
-                    _unsure()
-                names.add(key.value)
-                item = self.flow_item(self.gap(place + 1))
-                value.append((key, item))
-            else:
-                item = self.flow_item(place)
-                value.append(item)
-            place = self.gap(item.end)
-            if text[place : place + 1] == ",":
-                place = self.gap(place + 1)
-            elif text[place : place + 1] != closing:
-                _unsure()
-        self.depth -= 1
-        return Node("mapping" if is_mapping else "sequence", start, place + 1, value, "flow")
-
-    def flow_item(self, place: int) -> Node:
-        first = self.text[place : place + 1]
-        if first and first in "[{":
-            return self.flow(place)
-        if first == "*":
-            found = _FLOW_ALIAS.match(self.text, place)
-            if found is None or found[1] not in self.anchors:
-                _unsure()
-            return Node("alias", place, found.end(), found[1], "")
-        return self.scalar(place, _FLOW_PLAIN) if first else _unsure()
-
-    def gap(self, place: int) -> int:
-        found = _SPACES.match(self.text, place)
-        return found.end() if found else place
 
     def block_scalar(self, place: int, column: int) -> Node:
         """Read the lines of a block scalar."""
         head = _BLOCK.match(self.text, place)
         if head is None:
-            _unsure()
+            unsure()
         first = self.line + 1
         inner = next((len(x) - len(x.lstrip(" ")) for x in self.lines[first:] if x.strip(" \r")), 0)
         if inner <= column:
-            _unsure()
+            unsure()
         end = first
         while end < len(self.lines):
             line = self.lines[end].rstrip("\r")
             bare = line.strip(" ")
             if not bare:
                 if len(line) > inner:
-                    _unsure()
+                    unsure()
             elif len(line) - len(line.lstrip(" ")) < inner:
                 break
             end += 1
         if self.lines[first].strip(" \r") == "" or (end < len(self.lines) and self.lines[end].lstrip(" ")[:1] == "\t"):
-            _unsure()
+            unsure()
         body = [line.rstrip("\r")[inner:] for line in self.lines[first:end]]
         node = self.block_value(place, head, body, first)
         self.line = end - 1
@@ -377,12 +279,12 @@ class _Quick:
         ended = last + 1 < len(self.lines)  # a line end behind its last line
         if style == ">":
             if any(line.startswith((" ", "\t")) for line in body):
-                _unsure()
+                unsure()
             value = re.sub(r"\n+", lambda gap: gap[0][1:] or " ", "\n".join(body[:count]))
         else:
             value = "\n".join(body[:count])
         if chomp == "+" or not ended:
             # What is kept at the end of a text is ruamel's to say.
-            _unsure()
+            unsure()
         end = self.starts[last] + len(self.lines[last].rstrip("\r"))
         return Node("scalar", place, end, value + ("" if chomp == "-" else "\n"), style)

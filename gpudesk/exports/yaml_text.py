@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from gpudesk.exports.yaml_tree import plain_value
+from gpudesk.exports.yaml_scalars import plain_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gpudesk.exports.yaml_quick import UnsureError, read_quickly
-from gpudesk.exports.yaml_tree import Node, YamlError, read, read_wholly
+from gpudesk.exports.yaml_inline import UnsureError
+from gpudesk.exports.yaml_quick import read_quickly
+from gpudesk.exports.yaml_tree import Node, YamlError, read
+from gpudesk.exports.yaml_whole import read_wholly
 from tests.exports.configurations import configurations
 
 PIECES = (

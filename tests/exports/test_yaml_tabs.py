@@ -48,6 +48,21 @@ def test_a_tab_that_indents_is_an_error(text: str, line: int, column: int) -> No
     assert (raised.value.line, raised.value.column) == (line, column)
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [
+        (f"{HEAD}rules:\n  - |\n    a\n  \t\n    b\n", 6, 3),
+        (f"{HEAD}rules:\n  - >-\n    a\n\n\t# c\nschema: v1\n", 7, 1),
+        (f"{HEAD}rules:\r\n  - |\r\n    a\r\n\t\r\n", 6, 1),
+        (f"{HEAD}rules:\n- |\n  a\n\t", 6, 1),
+    ],
+)
+def test_a_tab_too_far_to_the_left_in_a_text_is_an_error(text: str, line: int, column: int) -> None:
+    with pytest.raises(YamlError, match="a tab where YAML wants spaces") as raised:
+        read(text)
+    assert (raised.value.line, raised.value.column) == (line, column)
+
+
 def test_a_tab_inside_a_text_stays_where_no_other_is() -> None:
     document = read(f'{HEAD}schema: "a\tb"\nrules:\n  - |\n    x\ty\t\n')
     data = document.data(document.root)

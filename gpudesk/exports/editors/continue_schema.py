@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -178,9 +179,19 @@ def _compare_entry(reader: Reader, target: Node, shape: Shape, where: str, owner
     names = {key.value for key, _ in reader.pairs(target) if key.kind == "scalar"}
     if "uses" in names and not names.issuperset(whole.required):
         whole = uses_of(whole)
-    elif whole is MCP_COMMAND and "url" in names and "command" not in names:
+    elif whole is MCP_COMMAND and "url" in names and _is_by_url(reader, target, names):
         whole = MCP_URL
     yield from _compare_object(reader, target, whole, where, owner)
+
+
+def _is_by_url(reader: Reader, target: Node, names: set[str]) -> bool:
+    """Tell which of the two kinds of servers one with a URL is: of one with both keys, the one that is not refused."""
+    return "command" not in names or (_refuses(reader, target, MCP_COMMAND) and not _refuses(reader, target, MCP_URL))
+
+
+def _refuses(reader: Reader, target: Node, shape: Shape) -> bool:
+    dropped = {MismatchKind.UNKNOWN, MismatchKind.MERGE}
+    return any(each.kind not in dropped for each in _compare_object(reader, target, shape, "", target))
 
 
 def _compare_object(reader: Reader, target: Node, shape: Shape, where: str, owner: Node) -> Iterator[Mismatch]:
@@ -212,7 +223,7 @@ def _wrong(reader: Reader, target: Node, shape: Shape) -> MismatchKind | None:
     elif shape.kind == "flag":
         fine = isinstance(value, bool)
     elif shape.kind == "number":
-        fine = isinstance(value, (int, float)) and not isinstance(value, bool)
+        fine = isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
     elif shape.kind == "positive":
         fine = isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
     elif shape.kind == "version":

@@ -61,6 +61,21 @@ BROKEN: dict[str, str] = {
     "a document without address": f"{HEAD}docs:\n  - name: x\n",
     "data of no level": f"{HEAD}data:\n  - {{name: x, destination: y, schema: z, level: some}}\n",
     "metadata with a number": f"{HEAD}metadata: {{n: 5}}\n",
+    "a comment behind a bracket": f"{HEAD}models: []# none yet\n",
+    "a comment behind a quote": 'name: "a"# mine\nversion: 1.0.0\n',
+    "a comment behind a comma": f"{HEAD}rules: [a,# first\n  b]\n",
+    "a line of a tab in a text": f"{HEAD}rules:\n  - |\n    one\n\t\n    two\n",
+    "a list that goes on too far left": f"{HEAD}rules: [\none\n]\n",
+    "a bracket too far left": f"{HEAD}context:\n  - {{\n    provider: code\n}}\n",
+    "a quote that goes on too far left": f"{HEAD}rules:\n  - 'one\n  two'\n",
+    "not a number": f"{HEAD}models:\n{ENTRY}    defaultCompletionOptions: {{temperature: .nan}}\n",
+    "a number with a line in 1.1": f"%YAML 1.1\n---\n{HEAD}models:\n{ENTRY}    apiBase: 1_000\n",
+    "a date in 1.1": f"%YAML 1.1\n---\n{HEAD}models:\n{ENTRY}    apiBase: 2024-01-01\n",
+    "a time in 1.1": f"%YAML 1.1\n---\n{HEAD}models:\n{ENTRY}    apiBase: 11:34\n",
+    "an octal number of 1.2 in 1.1": (
+        f"%YAML 1.1\n---\n{HEAD}models:\n{ENTRY}    defaultCompletionOptions: {{contextLength: 0o17}}\n"
+    ),
+    "a server of no kind": f"{HEAD}mcpServers:\n  - {{name: x, command: y, url: z, type: other}}\n",
     "a timeout in words": f"{HEAD}requestOptions: {{timeout: long}}\n",
 }
 FINE: dict[str, str] = {
@@ -80,6 +95,23 @@ FINE: dict[str, str] = {
     ),
     "an environment of scalars": f"{HEAD}env: {{A: 1, B: true, C: x}}\n",
     "a rule and a rule in words": f"{HEAD}rules:\n  - words\n  - {{name: a, rule: b, globs: '*.py', regex: [x]}}\n",
+    "a tab behind a dash": f'{HEAD}rules:\n  -\tone\n  -\t"two" # c\n  -\t|\n    http://three\n',
+    "a tab within a word in brackets": f"{HEAD}rules: [on\te, two]\n",
+    "brackets and quotes on several lines": (
+        f"{HEAD}env: {{\n  A: b\n}}\nrules: [\n# c\n one, 'two\n\n  three'\n]\ncontext:\n- {{\n  provider: code\n}}\n"
+    ),
+    "a hash within a comment": f"{HEAD}rules: [one,\n  # not:#7b\n  two]\n",
+    "a hash within a word": f"{HEAD}rules: [a#b, c:#d]\n",
+    "a server with both keys": (
+        f"{HEAD}mcpServers:\n  - {{name: x, command: y, args: [a], url: z, type: sse}}\n"
+        "  - {name: z, command: y, url: 5}\n"
+    ),
+    "numbers of 1.1": (
+        f"%YAML 1.1\n---\n{HEAD}models:\n{ENTRY}    defaultCompletionOptions:\n      contextLength: 8_192\n"
+        "      maxTokens: 0b1000\n      topK: 010\n      temperature: 1_0.5_0\n"
+        "      presencePenalty: 1:30\n      topP: 1e-1\n"
+    ),
+    "a version of 1.1 that is a text": f"%YAML 1.1\n---\n{HEAD}models:\n{ENTRY}    apiBase: 0o17\n",
     "a float as context": f"{HEAD}models:\n{ENTRY}    defaultCompletionOptions: {{contextLength: 8e3}}\n",
     "a hexadecimal number": f"{HEAD}models:\n{ENTRY}    defaultCompletionOptions: {{contextLength: 0x2000}}\n",
 }
