@@ -93,10 +93,19 @@ def load_under_way(desk: Desk, state: PinState) -> bool:
     if not engine.local:
         return False
     listed = {pid for model in desk.models for pid in model.pids}
-    return any(_is_loading(process, desk) for process in desk.processes if process.pid not in listed)
+    unlisted = [process for process in desk.processes if process.pid not in listed]
+    return any(_is_loading(process, desk) and _may_be_its(process, desk, url) for process in unlisted)
+
+
+def _may_be_its(process: Process, desk: Desk, url: str) -> bool:
+    """Tell whether a runner may be an engine's, and not one that another server has started or left behind."""
+    parents = [server for server in desk.servers if server.pid == process.parent_pid and server.engine_urls]
+    if parents:
+        return any(url in server.engine_urls for server in parents)
+    return process.parent_pid is None or not any(url in server.engine_urls for server in desk.servers)
 
 
 def _is_loading(process: Process, desk: Desk) -> bool:
-    if process.runner is None or not process.exists or process.started_at is None:
+    if process.runner is None or not process.exists or process.orphaned or process.started_at is None:
         return False
     return (desk.taken_at - process.started_at).total_seconds() < LOADING_SECONDS

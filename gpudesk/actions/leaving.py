@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gpudesk.actions.lookup import held_on, is_busy, is_pinned, loaded_now, runners
+from gpudesk.actions.lookup import held_on, is_busy, is_pinned, loaded_now, pins_of, runners
 from gpudesk.actions.planned_steps import leave, total_seconds
 from gpudesk.actions.room import by_cost
 from gpudesk.actions.values import ActionId, Danger, Preview, Refusal, Step
 from gpudesk.actions.wishes import silent_engine
 from gpudesk.actions.wording import described, enumerated, shared, waiting
 from gpudesk.domain.desk import CardState, Desk, HolderKind, LoadedModel
+from gpudesk.domain.model import InstalledModel
 from gpudesk.records import replace
 from gpudesk.units import gibibytes
 
@@ -30,10 +31,19 @@ def going(desk: Desk, action: ActionId, models: Sequence[LoadedModel], notes: tu
     refusal = silent_engine(desk, chosen)
     if refusal is not None:
         return replace(blank, refusal=refusal)
-    gone = (f"{enumerated(missing)} {'is' if len(missing) == 1 else 'are'} not loaded",) if missing else ()
+    gone: tuple[str, ...] = (
+        (f"{enumerated(missing)} {'is' if len(missing) == 1 else 'are'} not loaded",) if missing else ()
+    )
+    gone += still_pinned(desk, [model for model in models if model.key not in there])
     loses = [f"{described(desk, model)}: its pin ends" for model in chosen if is_pinned(desk, model)]
     steps = [step for model in by_cost(desk, chosen) for step in leave(desk, model)]
     return _leaving(desk, blank, chosen, steps, loses, (*notes, *gone))
+
+
+def still_pinned(desk: Desk, models: Sequence[InstalledModel | LoadedModel]) -> tuple[str, ...]:
+    """Say which of these models, which are not loaded, a pin may bring back."""
+    pinned = [model.name for model in models if pins_of(desk, model.engine_url, model.name)]
+    return tuple(f"{name} is still pinned; to end that: gpudesk unpin {name}" for name in dict.fromkeys(pinned))
 
 
 def _carriers(desk: Desk, models: Sequence[LoadedModel]) -> tuple[LoadedModel, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TextIO
 
 from gpudesk.actions import previews
+from gpudesk.actions.leaving import still_pinned
 from gpudesk.actions.lookup import find_model
 from gpudesk.commands import acting
 from gpudesk.domain.desk import LoadedModel
@@ -23,10 +24,11 @@ def run(given: Mapping[str, Any], means: ActingMeans, out: TextIO) -> int:
     def make(session: Session) -> Preview:
         found = [find_model(session.desk, name, session.engine_url) for name in given["names"]]
         loaded = [model for model in found if isinstance(model, LoadedModel)]
-        absent = [model.name for model in found if not isinstance(model, LoadedModel)]
+        not_there = [model for model in found if not isinstance(model, LoadedModel)]
+        absent = [model.name for model in not_there]
         preview = previews.unload(session.desk, loaded)
         notes = tuple(f"{name} is not loaded" for name in dict.fromkeys(absent))
         subject = preview.subject if loaded else ", ".join(dict.fromkeys(absent))
-        return replace(preview, subject=subject, notes=(*preview.notes, *notes))
+        return replace(preview, subject=subject, notes=(*preview.notes, *notes, *still_pinned(session.desk, not_there)))
 
     return acting.act(given, means, out, make)

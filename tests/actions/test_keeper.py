@@ -11,7 +11,7 @@ from gpudesk.domain.desk import Desk, SourceState
 from gpudesk.domain.engine import Engine
 from gpudesk.domain.keep_alive import KeepAlive, KeepAliveState
 from gpudesk.domain.pin import Pin, PinCause, PinState, PinWish
-from gpudesk.domain.process import Process, Runner, RunnerKind
+from gpudesk.domain.process import Process, Runner, RunnerKind, ServerProcess
 from gpudesk.domain.reading import Failure
 from gpudesk.errors import FailureKind
 from gpudesk.records import replace
@@ -70,6 +70,12 @@ def runner(pid: int, age_seconds: float) -> Process:
     return Process(pid, "ollama", started_at=started, runner=Runner(RunnerKind.OLLAMA_RUNNER))
 
 
+def child(pid: int, parent: int) -> Process:
+    """A runner that is being loaded by some server."""
+    return replace(runner(pid, 5), parent_pid=parent)
+
+
+OTHER = "http://127.0.0.1:11500"
 STOPPING = KeepAlive(KeepAliveState.STOPPING, NOW)
 FAILED = SourceState(f"ollama {LOCAL}", 1, NOW, NOW, Failure(FailureKind.TIMEOUT, "slow"))
 
@@ -86,6 +92,11 @@ FAILED = SourceState(f"ollama {LOCAL}", 1, NOW, NOW, Failure(FailureKind.TIMEOUT
         ({"processes": (runner(12, 301),)}, False),
         ({"processes": (replace(runner(12, 5), exists=False),)}, False),
         ({"processes": (runner(12, 5),), "engines": (Engine(LOCAL, local=False, reachable=True),)}, False),
+        ({"processes": (replace(runner(12, 5), orphaned=True),)}, False),
+        ({"processes": (child(12, 7),), "servers": (ServerProcess(7, engine_urls=(LOCAL,)),)}, True),
+        ({"processes": (child(12, 8),), "servers": (ServerProcess(7, engine_urls=(LOCAL,)),)}, False),
+        ({"processes": (child(12, 8),), "servers": (ServerProcess(8, engine_urls=(OTHER,)),)}, False),
+        ({"processes": (child(12, 8),), "servers": (ServerProcess(8), ServerProcess(9, engine_urls=(OTHER,)))}, True),
     ],
 )
 def test_nothing_is_done_while_another_load_may_be_under_way(changes: dict[str, object], waits: bool) -> None:

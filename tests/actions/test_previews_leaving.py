@@ -70,6 +70,12 @@ def test_what_is_gone_already_is_said() -> None:
     assert preview.notes == (f"{CHAT} is not loaded",)
 
 
+def test_a_pin_on_what_is_gone_already_is_named() -> None:
+    preview = previews.unload(desk(pins=[CHAT]), [loaded(CHAT), loaded(CODER)])
+    assert preview.steps == ()
+    assert preview.notes[1:] == (f"{CHAT} is still pinned; to end that: gpudesk unpin {CHAT}",)
+
+
 def test_an_engine_that_does_not_answer_is_not_asked() -> None:
     before = desk(loaded(CHAT), engines=(Engine(LOCAL, reachable=False, error="timed out"),))
     for preview in (previews.unload(before, before.models), previews.free(before),
