@@ -26,7 +26,9 @@ FAILURES = (
 )
 """Everything a request may throw; httpcore has no common root for it."""
 NOT_OLLAMA = "This is not Ollama's API; check the address and the port (Ollama's own is 11434)"
-CLOSED = "It may have ended: look at Ollama's log, or start it again. If it never answered, it is not Ollama that listens"
+CLOSED = (
+    "It may have ended: look at Ollama's log, or start it again. If it never answered, it is not Ollama that listens"
+)
 PROXY = "The proxy comes from HTTP_PROXY, HTTPS_PROXY or ALL_PROXY; name the server in NO_PROXY to go around it"
 _START = "Is Ollama running? Start it with `ollama serve`, or set OLLAMA_HOST or --ollama to where it listens"
 _START_THERE = "Is Ollama running there, listening to other computers (OLLAMA_HOST=0.0.0.0), and no firewall between?"
