@@ -127,16 +127,21 @@ def check_seconds(gpudesk: Path, runs: int) -> tuple[float, float]:
             apply(made.export(cases.chosen(), cases.around(home), way), state=home / "state")
         environ = {**os.environ, **load.environment, "HOME": folder, "XDG_CONFIG_HOME": f"{folder}/.config"}
 
+        seen = 0
+
         def checked(url: str) -> float:
+            nonlocal seen
             begin = time.perf_counter()
             done = subprocess.run(
                 [gpudesk, "editors", "check"], env={**environ, "OLLAMA_HOST": url}, capture_output=True, timeout=30
             )
             taken = time.perf_counter() - begin
             assert done.returncode == 1, done.stderr
+            seen += b"no engine answered" not in done.stderr
             return taken
 
         answered, alone = in_turn(
             runs, lambda: checked(load.environment["OLLAMA_HOST"]), lambda: checked("127.0.0.1:9")
         )
+        assert seen, "the engine was never asked"
     return answered, alone

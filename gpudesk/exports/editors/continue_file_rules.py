@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from gpudesk.exports.editors.continue_blocks import is_ours
 from gpudesk.exports.editors.continue_entries import Source
 from gpudesk.exports.requests import seconds_of
 from gpudesk.exports.values import Severity
@@ -222,7 +223,7 @@ def check_names(reports: Sequence[Report]) -> None:
     for name in LISTS:
         if name == "context":
             continue
-        seen: dict[str, str] = {}
+        seen: dict[str, tuple[str, object]] = {}
         for report in reports:
             reader = report.source.reader
             for index, item in enumerate(reader.items(reader.get(report.source.document.root, name))):
@@ -230,9 +231,11 @@ def check_names(reports: Sequence[Report]) -> None:
                 value = reader.value(node)
                 if node is None or not isinstance(value, str) or reader.get(item, "uses") is not None:
                     continue
-                where = f"{name}[{index}].name"
-                first = seen.setdefault(value, f"{report.source.path.name}, {name}[{index}]")
-                if first == f"{report.source.path.name}, {name}[{index}]":
+                where, said = f"{name}[{index}].name", report.source.document.data(item)
+                here = f"{report.source.path.name}, {name}[{index}]"
+                first, other = seen.setdefault(value, (here, said))
+                # What gpudesk wrote to a profile may be in its own file for the others: it is the same model.
+                if first == here or (is_ours(said) and said == other):
                     continue
                 report.add(
                     "duplicate-name",

@@ -357,3 +357,16 @@ def test_versions_are_found_once(tmp_path: Path) -> None:
         for name in ("continue.continue-1.2.9-linux-x64", "continue.continue-1.10.0", "continue.continue-x", "other"):
             (tmp_path / folder / "extensions" / name).mkdir(parents=True)
     assert installed_versions(around(tmp_path)) == ((1, 2, 9), (1, 10, 0))
+
+
+def test_the_same_models_in_a_profile_and_in_the_own_file_are_no_duplicates(tmp_path: Path) -> None:
+    put(tmp_path, "config.yaml", DEFAULT)
+    profile = put(tmp_path, "agents/work.yaml", DEFAULT)
+    apply(EDITOR.export(chosen(), around(tmp_path), Way.OWN_FILE), state=tmp_path / "state")
+    apply(EDITOR.export(chosen(), around(tmp_path), Way.MERGE, into=profile), state=tmp_path / "state")
+    assert [each.code for each in EDITOR.check(around(tmp_path), None)] == []
+    apply(EDITOR.export(chosen(context=8192), around(tmp_path), Way.OWN_FILE), state=tmp_path / "state")
+    found = EDITOR.check(around(tmp_path), None)
+    assert [(each.code, each.path.name, each.line) for each in found if each.code == "duplicate-name"] == [
+        ("duplicate-name", "gpudesk.yaml", 6)
+    ], "here the profile has another context than the others"
