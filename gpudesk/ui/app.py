@@ -54,8 +54,11 @@ class GpudeskApp(ActingApp, inherit_bindings=False):
     TITLE = "gpudesk"
     ENABLE_COMMAND_PALETTE = True
     CSS_PATH = "gpudesk.tcss"
-    # Without one of its own the application adds a palette key that no keymap reaches (textual app.py, 8.2.8).
-    BINDINGS = bindings_for(Scope.EVERYWHERE, only="palette")
+    # Without one of its own the application adds a palette key that no keymap reaches (textual app.py, 8.2.8). And in
+    # the palette, a screen of Textual's, its input line takes ctrl+c for copying.
+    BINDINGS = [  # noqa: RUF012 - Textual's way
+        binding for name in ("palette", "interrupt") for binding in bindings_for(Scope.EVERYWHERE, only=name)
+    ]
     HORIZONTAL_BREAKPOINTS = []  # noqa: RUF012 - sizes are divided by `layout.plan_desk`
 
     def __init__(

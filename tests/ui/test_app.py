@@ -194,6 +194,17 @@ def test_q_leaves_with_0_and_ctrl_c_with_130_and_the_watch_stops() -> None:
     run(scenario("ctrl+c", 130))
 
 
+def test_ctrl_c_leaves_from_the_palette_too() -> None:
+    async def scenario() -> None:
+        async with showing(one_card()) as shown:
+            await shown.pilot.press("ctrl+p", *"theme")
+            assert isinstance(shown.app.screen, CommandPalette)
+            await shown.pilot.press("ctrl+c")
+            assert shown.app.return_code == 130
+
+    run(scenario())
+
+
 def test_q_works_in_details_and_help() -> None:
     async def scenario(key: str) -> None:
         async with showing(one_card()) as shown:
