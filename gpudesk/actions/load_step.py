@@ -75,7 +75,7 @@ def _bring_back(attempt: Attempt, undertaking: Undertaking, wish: Load, pushed_o
     """
     trouble = StepFailedError(
         f"loading {wish.name} made {_names(pushed_out)} go, which was to stay",
-        "Choose a shorter context, or unload something first",
+        "Choose a shorter context, or unload something first; OLLAMA_MAX_LOADED_MODELS may keep no more",
     )
     for load in pushed_out:
         bring(attempt, recover.loadable(load), None)

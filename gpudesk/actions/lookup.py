@@ -74,6 +74,10 @@ def find_pin(desk: Desk, text: str, engine_url: str | None = None) -> PinState:
     if found:
         urls = [state.wish.engine_url for state in found]
         raise UsageError(f"{shown} is pinned in {_enumerated(urls)}", "Say which engine is meant: --ollama URL")
+    elsewhere = [state.wish.engine_url for state in desk.pins if state.wish.name.casefold() == wanted]
+    if elsewhere:
+        hint = f"Say so: --ollama {elsewhere[0]}"
+        raise UsageError(f"{shown} is not pinned at {clean(engine_url or '', 80)}, but at {elsewhere[0]}", hint)
     names = [state.wish.name for state in desk.pins]
     raise UsageError(f"{shown} is not pinned", _offer(text, names) or "Nothing is pinned with this name")
 

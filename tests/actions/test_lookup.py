@@ -69,6 +69,10 @@ def test_pins_are_found_by_name() -> None:
     assert lookup.find_pin(before, "gone").wish.name == "gone:latest"
     with pytest.raises(UsageError, match="chat:14b is not pinned"):
         lookup.find_pin(before, CHAT)
+    with pytest.raises(UsageError) as error:
+        lookup.find_pin(before, "gone", OTHER_URL)
+    assert error.value.message == f"gone is not pinned at {OTHER_URL}, but at {LOCAL}"
+    assert error.value.hint == f"Say so: --ollama {LOCAL}"
 
 
 def test_how_a_model_is_loaded_now() -> None:
