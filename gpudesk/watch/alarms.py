@@ -50,8 +50,14 @@ THRASH_LOSSES = 3
 STUCK_SECONDS = 300.0
 """A runner whose model is still not listed after this is stuck: Ollama itself gives up a load that shows no progress
 for five minutes (OLLAMA_LOAD_TIMEOUT, envconfig/config.go at v0.33.0-rc2)."""
+UNLOAD_SECONDS = 60.0
+"""A runner that is still there so long after its model was unloaded will not go by itself."""
 
 _ALL_ON_CPU = "make room and load it again; if there is room, its engine does not see the card: look at its log"
+
+
+Unlisted = Mapping[int, tuple[datetime, bool]]
+"""Runners whose model no engine lists, by pid: when that was first seen, and whether it had been listed before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,9 @@ class AlarmMemory:
     """Conditions that hold but not yet long enough, by when they began."""
 
     pending: Mapping[AlarmKey, datetime] = field(default_factory=dict)
+    listed: frozenset[int] = frozenset()
+    """Processes that held a listed model when last looked."""
+    unlisted: Unlisted = field(default_factory=dict)
 
 
 def next_alarms(
@@ -73,9 +82,11 @@ def next_alarms(
         limits: what the user wants to be told about.
     """
     if not limits.enabled:
-        return (), AlarmMemory() if memory.pending else memory
+        return (), AlarmMemory()
     before = {alarm.key: alarm for alarm in known}
-    found = {alarm.key: alarm for alarm in _found(desk, limits, before)}
+    listed = frozenset(pid for model in desk.models for pid in model.pids)
+    unlisted = _unlisted(memory, desk, listed)
+    found = {alarm.key: alarm for alarm in _found(desk, limits, before, unlisted)}
     pending: dict[AlarmKey, datetime] = {}
     going: list[Alarm] = []
     for key, alarm in found.items():
@@ -88,7 +99,8 @@ def next_alarms(
             going.append(replace(alarm, since=began))
         else:
             pending[key] = began
-    return tuple(going), memory if pending == memory.pending else AlarmMemory(pending)
+    now = AlarmMemory(pending, listed, unlisted)
+    return tuple(going), memory if now == memory else now
 
 
 def alarm_events(before: Sequence[Alarm], after: Sequence[Alarm], at: datetime) -> tuple[Event, ...]:
@@ -109,14 +121,14 @@ def alarm_events(before: Sequence[Alarm], after: Sequence[Alarm], at: datetime) 
     )
 
 
-def _found(desk: Desk, limits: AlarmLimits, before: Mapping[AlarmKey, Alarm]) -> Iterator[Alarm]:
+def _found(desk: Desk, limits: AlarmLimits, before: Mapping[AlarmKey, Alarm], unlisted: Unlisted) -> Iterator[Alarm]:
     for card in desk.cards:
         yield from _low_memory(card, desk, limits, before)
         yield from _hot(card, desk, before)
     yield from _spilled(desk)
     yield from _ping_pong(desk)
     yield from _thrash(desk)
-    yield from _stuck(desk)
+    yield from _stuck(desk, unlisted)
 
 
 def _name(card: CardState, desk: Desk) -> str:
@@ -219,12 +231,20 @@ def _thrash(desk: Desk) -> Iterator[Alarm]:
         yield Alarm(AlarmKind.THRASH, name, message, advice, desk.taken_at, url)
 
 
-def _stuck(desk: Desk) -> Iterator[Alarm]:
-    held = {pid for model in desk.models for pid in model.pids}
+def _unlisted(memory: AlarmMemory, desk: Desk, listed: frozenset[int]) -> Unlisted:
+    """Return the runners that hold no listed model."""
+    return {
+        process.pid: memory.unlisted.get(process.pid) or (desk.taken_at, process.pid in memory.listed)
+        for process in desk.processes
+        if process.runner is not None and process.exists and process.pid not in listed
+    }
+
+
+def _stuck(desk: Desk, unlisted: Unlisted) -> Iterator[Alarm]:
     elsewhere = {server.pid for server in desk.servers if server.listens is not None and not server.engine_urls}
     for process in desk.processes:
         runner = process.runner
-        if runner is None or runner.blob_digest is None or not process.exists or process.pid in held:
+        if runner is None or runner.blob_digest is None or process.pid not in unlisted:
             continue
         if process.orphaned:
             yield _left_behind(process, runner, desk)
@@ -233,12 +253,24 @@ def _stuck(desk: Desk) -> Iterator[Alarm]:
             continue
         if not may_be_watched(process, desk.servers, desk.engines):
             continue
+        since, was_listed = unlisted[process.pid]
+        if was_listed:
+            yield from _still_there(process, runner, desk, (desk.taken_at - since).total_seconds())
+            continue
         seconds = (desk.taken_at - process.started_at).total_seconds()
         if seconds >= STUCK_SECONDS:
             name = runner.model_name or f"process {process.pid}"
             message = f"{name} has been loading for {span(seconds)} and is still not listed"
             advice = "look at the engine's log; ending the request that asked for it ends the load"
             yield Alarm(AlarmKind.STUCK_LOAD, name, message, advice, desk.taken_at)
+
+
+def _still_there(process: Process, runner: Runner, desk: Desk, seconds: float) -> Iterator[Alarm]:
+    """Tell of a runner that was not ended with its model."""
+    if seconds >= UNLOAD_SECONDS:
+        name = runner.model_name or f"process {process.pid}"
+        message = f"{name} was unloaded {span(seconds)} ago, and its runner is still there"
+        yield Alarm(AlarmKind.LEFT_BEHIND, name, message, f"end it: kill {process.pid}", desk.taken_at)
 
 
 def _left_behind(process: Process, runner: Runner, desk: Desk) -> Alarm:

@@ -125,6 +125,25 @@ def test_two_models_that_push_each_other_out_are_a_thrash() -> None:
     assert found == set(names)
 
 
+def test_a_model_that_is_unloaded_after_hours_was_not_stuck() -> None:
+    seen = Watch()
+    seen.give(ENGINE, engine(model(NAME, forever())), 0)
+    seen.processes(1, runner(77))
+    assert seen.desk.models[0].pids == (77,)
+    seen.give(ENGINE, engine(), 9000)
+    seen.processes(9001, runner(77))
+    assert not seen.desk.alarms
+    seen.processes(9059, runner(77))
+    seen.processes(9060, runner(77))
+    seen.processes(9069, runner(77))
+    assert not seen.desk.alarms
+    seen.processes(9070, runner(77))
+    (alarm,) = seen.desk.alarms
+    assert alarm.kind is AlarmKind.LEFT_BEHIND
+    assert alarm.message == "process 77 was unloaded 1m 10s ago, and its runner is still there"
+    assert alarm.advice == "end it: kill 77"
+
+
 def test_a_runner_whose_model_is_never_listed_is_stuck() -> None:
     seen = Watch()
     seen.give(ENGINE, engine(), 0)
