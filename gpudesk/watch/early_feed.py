@@ -114,7 +114,15 @@ class EarlyFeed:
             self._history.record(desk)
             listeners = list(self._listeners)
         for listener in listeners:
+            self._call(listener)
+
+    def _call(self, listener: Callable[[], None]) -> None:
+        """Call one listener; one that fails, such as a screen that is gone, is not called again."""
+        try:
             listener()
+        except Exception:  # noqa: BLE001 - a reader that fails must not end the look
+            with self._changed:
+                self._listeners.remove(listener)
 
     def _take_over(self) -> None:
         watched = None

@@ -102,6 +102,24 @@ def test_the_first_look_is_shown_and_then_the_watch_goes_on_from_it() -> None:
         bench.feed.stop()
 
 
+def test_a_listener_that_fails_keeps_the_desk_from_nobody() -> None:
+    first = ToldByHand()
+    bench = Bench(first)
+    calls: list[str] = []
+
+    def gone() -> None:
+        calls.append("gone")
+        raise RuntimeError("Event loop is closed")
+
+    bench.feed.subscribe(gone)
+    bench.feed.subscribe(lambda: calls.append("there"))
+    watched = bench.seen()
+    first.show(watched)
+    first.show(watched)
+    assert calls == ["gone", "there", "there"]
+    assert bench.feed.desk is watched.desk
+
+
 def test_listeners_of_the_early_feed_hear_of_the_watch() -> None:
     first = ToldByHand()
     bench = Bench(first)
