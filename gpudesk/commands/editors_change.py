@@ -32,13 +32,13 @@ def write(editor: Editor, given: Mapping[str, Any], means: EditorMeans, out: Tex
     with open_editors(means, whole=True) as session:
         picked, chosen = _chosen(given, session)
         export = editor.export(chosen, session.around, way, into=_path(given))
+        export = replace(export, named=given["path"] is not None)
         if given["path"] is None and not is_found(editor.files(session.around), session.around):
             chosen = replace(chosen, warnings=(f"{editor.name} was not found on this computer", *chosen.warnings))
         if not given["json"]:
             _tell(chosen_lines(editor, picked, chosen, export), session, warn=chosen.warnings, notes=export.notes)
-        named = given["path"] is not None
         question = f"Set up {editor.name} so?"
-        applied = _carried_out(export, given, session, out, question, picked=picked, chosen=chosen, named=named)
+        applied = _carried_out(export, given, session, out, question, picked=picked, chosen=chosen)
         if applied is not None and applied.paths:
             diagnostics.say(f"gpudesk: {editor.name} is set up; gpudesk editors restore {editor.id}  takes it back")
     return ExitCode.OK
@@ -84,7 +84,6 @@ def _carried_out(
     *,
     picked: Picked | None = None,
     chosen: Chosen | None = None,
-    named: bool = False,
 ) -> Applied | None:
     """Show the change, make it where that is wanted and confirmed, and write the document where one is wanted."""
     applied, refusal = None, None
@@ -93,7 +92,7 @@ def _carried_out(
     else:
         try:
             if confirmed(export, given, session, out, question):
-                applied = make_change(export, session, named=named)
+                applied = make_change(export, session)
         except RefusedError as error:
             refusal = error
     if given["json"]:
@@ -167,7 +166,7 @@ def confirmed(export: Export, given: Mapping[str, Any], session: EditorSession, 
     return True
 
 
-def make_change(export: Export, session: EditorSession, *, named: bool = False) -> Applied:
+def make_change(export: Export, session: EditorSession) -> Applied:
     """Change the files; what happened to one that changed meanwhile is shown.
 
     Raises:
@@ -176,7 +175,7 @@ def make_change(export: Export, session: EditorSession, *, named: bool = False) 
     from gpudesk.exports.writing import ChangedMeanwhileError, apply
 
     try:
-        applied = apply(export, state=session.folders.state, make_folders=not named)
+        applied = apply(export, state=session.folders.state)
     except ChangedMeanwhileError as error:
         diagnostics.say(error.difference)
         raise

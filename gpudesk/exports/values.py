@@ -100,6 +100,8 @@ class Export:
     """What is printed instead, or as well."""
     notes: tuple[str, ...] = ()
     """What the user should do or know: restart the editor, choose the model once."""
+    named: bool = False
+    """A person named the file: a folder that is missing is a slip, and is not made."""
 
 
 class Severity(StrEnum):

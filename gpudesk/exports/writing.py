@@ -58,16 +58,13 @@ class Applied:
     """What did not work and does no harm."""
 
 
-def apply(
-    export: Export, *, state: Path | None = None, clock: Clock = SYSTEM_CLOCK, make_folders: bool = True
-) -> Applied:
+def apply(export: Export, *, state: Path | None = None, clock: Clock = SYSTEM_CLOCK) -> Applied:
     """Change the files of an export, all or none.
 
     Args:
         export: what they become, with what they were.
         state: gpudesk's state folder, the platform's when None.
         clock: for the names of copies.
-        make_folders: make folders that are missing; False where a person named the path.
 
     Raises:
         ChangedMeanwhileError: a file has changed since it was read.
@@ -81,7 +78,7 @@ def apply(
     try:
         with ProcessLock(folder_of(state) / "lock").hold(f"writing files of {export.editor}", _LOCK_SECONDS):
             for change in changes:
-                check_before(change, make_folders)
+                check_before(change, not export.named)
             check_distinct(changes)
             written = _write_all(export.editor, changes, state, clock)
     except StoreError as error:

@@ -27,6 +27,7 @@ from gpudesk.exports.writing import (
     written_paths,
 )
 from gpudesk.exports.written import WRITES_KEPT
+from gpudesk.records import replace
 from gpudesk.stores.process_lock import ProcessLock
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions, links and signals")
@@ -268,7 +269,7 @@ def test_what_cannot_be_written_is_said_before_anything_is(home: Path, state: Pa
         with pytest.raises(ExportError, match=message):
             apply(export(bad, good), state=state)
     with pytest.raises(ExportError, match=r"the folder .*/none does not exist"):
-        apply(export(good, change(home / "none" / "x", None, b"y")), state=state, make_folders=False)
+        apply(replace(export(good, change(home / "none" / "x", None, b"y")), named=True), state=state)
     assert (home / "first").read_bytes() == b"one"
     assert mode_of(home / "locked") == 0o444
     assert not (home / "none").exists()

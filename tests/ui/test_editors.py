@@ -12,7 +12,7 @@ from rich.cells import cell_len
 
 from gpudesk.config import Settings
 from gpudesk.domain.working_set import SetModel, WorkingSet
-from gpudesk.exports.values import Role, Way
+from gpudesk.exports.values import FileChange, Role, Way
 from gpudesk.ui.app import GpudeskApp
 from gpudesk.ui.editors.confirming import ConfirmFiles
 from gpudesk.ui.editors.layout import plan_editors
@@ -189,6 +189,47 @@ def test_another_way_is_another_change(place: Workplace) -> None:
             assert screen_of(shown).way is Way.OWN_FILE
 
     run(scenario())
+
+
+def test_another_file_is_named_by_its_path(place: Workplace) -> None:
+    async def scenario() -> None:
+        async with editing(one_card(), place) as shown:
+            screen = screen_of(shown)
+            named = place.home / "project" / "mine.yaml"
+            named.parent.mkdir()
+            await press(shown, "a", *"~/project/mine.yaml", "enter")
+            assert change_of(screen).path == named
+            assert "~/project/mine.yaml" in shown.text()
+            await press(shown, "w", "enter")
+            await until(shown.pilot.pause, named.exists, "written")
+            assert not place.own.exists()
+
+            await press(shown, "a", *"x/none.yaml", "escape")
+            assert change_of(screen).path == named, "escape changes nothing"
+            await press(shown, "a", *["backspace"] * 100, "enter")
+            assert change_of(screen).path == place.own, "nothing is the usual file"
+
+    run(scenario())
+
+
+def test_a_folder_that_is_missing_is_not_made_for_a_named_file(place: Workplace) -> None:
+    async def scenario() -> None:
+        async with editing(one_card(), place) as shown:
+            await press(shown, "a", *"~/projcet/mine.yaml", "enter")
+            await press(shown, "w", "enter")
+            await until(shown.pilot.pause, lambda: "does not exist" in told(shown), "refused")
+            assert not (place.home / "projcet").exists()
+            await press(shown, "down")
+            assert change_of(screen_of(shown)).path.name == "settings.json", "another editor has its own file"
+
+    run(scenario())
+
+
+def change_of(screen: EditorsScreen) -> FileChange:
+    """The first file of the change that is shown."""
+    assert screen.answer is not None
+    assert screen.answer.export is not None, screen.answer.export_problem
+    return screen.answer.export.changes[0]
 
 
 def test_enter_lists_the_models_of_a_role_with_their_fit(place: Workplace) -> None:

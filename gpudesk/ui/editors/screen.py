@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
@@ -58,6 +59,8 @@ class EditorsScreen(EditorFiles, inherit_bindings=False):
         self._origin = RESIDENT
         self._words: dict[Role, AskedModel] = {}
         self._way: Way | None = None
+        self._into: Path | None = None
+        self._naming = False
         self._seen: object = None
         self._asked_for: str | None = None
 
@@ -97,7 +100,7 @@ class EditorsScreen(EditorFiles, inherit_bindings=False):
         editor = self.state.id if self.state is not None else None
         self._asked_for = editor
         words = tuple(self._words.items())
-        self.worker.ask(Question(self.scene.desk, editor, self._origin, words, self._way, self.picking))
+        self.worker.ask(Question(self.scene.desk, editor, self._origin, words, self._way, self._into, self.picking))
 
     def on_editors_screen_answered(self, event: Answered) -> None:
         """Show what was worked out."""
@@ -117,7 +120,7 @@ class EditorsScreen(EditorFiles, inherit_bindings=False):
         event.stop()
         editor = self.state.id if self.state is not None else None
         if event_is_news(editor, self._asked_for):
-            self._way = None
+            self._way = self._into = None
             self.detail.to_top()
             self._ask()
         self.draw()
@@ -210,27 +213,43 @@ class EditorsScreen(EditorFiles, inherit_bindings=False):
 
     async def action_filter(self) -> None:
         """Open the line in which the filter is typed."""
+        await self._open_line(self._list_in_use().filter_text, "filter")
+
+    async def action_other_file(self) -> None:
+        """Open the line in which another file is named."""
+        if self.query("#filter"):
+            return
+        self._naming = True
+        await self._open_line(str(self._into or ""), "path of a file or its folder; nothing is the usual file")
+
+    async def _open_line(self, text: str, hint: str) -> None:
         if self.query("#filter"):
             return
         from gpudesk.ui.widgets.filter_line import FilterLine
 
         self.typing = True
-        line = FilterLine(self._list_in_use().filter_text, "filter")
+        line = FilterLine(text, hint)
         await self.mount(line)
         line.focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter while typing."""
         event.stop()
-        self._list_in_use().set_filter(event.value)
+        if not self._naming:
+            self._list_in_use().set_filter(event.value)
 
     async def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Keep the filter."""
+        """Keep the filter, or take the file."""
         event.stop()
+        if self._naming:
+            named = event.value.strip()
+            self._into = Path(named).expanduser().absolute() if named else None
+            self.detail.to_top()
+            self._ask()
         await self._close_line()
 
     async def _close_line(self) -> None:
-        self.typing = False
+        self.typing = self._naming = False
         await self.query("#filter").remove()
         self.set_focus(self._list_in_use())
 
@@ -252,8 +271,9 @@ class EditorsScreen(EditorFiles, inherit_bindings=False):
         """Close the line, the list of models, the filter, the detail; else go back to the desk."""
         rows = self._list_in_use()
         if self.query("#filter"):
+            if not self._naming:
+                rows.set_filter("")
             await self._close_line()
-            rows.set_filter("")
         elif rows.filter_text:
             rows.set_filter("")
         elif self.picking is not None:

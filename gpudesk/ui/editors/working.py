@@ -11,10 +11,12 @@ from gpudesk.exports.chosen import ROLES, Together
 from gpudesk.exports.overview import EditorState, state_of
 from gpudesk.exports.values import Chosen, Export, Role, Way
 from gpudesk.planner_values import AskedModel
-from gpudesk.records import dataclass
+from gpudesk.records import dataclass, replace
 from gpudesk.ui.beside import Beside
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gpudesk.domain.desk import Desk
     from gpudesk.ui.editors.port import EditorPort
 
@@ -36,6 +38,8 @@ class Question:
     words: tuple[tuple[Role, AskedModel], ...] = ()
     """By hand: the models."""
     way: Way | None = None
+    into: Path | None = None
+    """Another file than the usual one, or its folder."""
     judge: Role | None = None
     """Also tell what each model that could do this role would come to."""
 
@@ -128,7 +132,8 @@ class Worker:
         if chosen is not None:
             way = question.way if question.way in editor.ways else editor.ways[0]
             try:
-                export = editor.export(chosen, port.around, way)
+                export = editor.export(chosen, port.around, way, into=question.into)
+                export = replace(export, named=question.into is not None)
             except GpudeskError as error:
                 export_problem = f"{error.message}. {error.hint}" if error.hint else error.message
         judged = _judged(choice, question.judge, chosen, options) if question.judge is not None else ()
