@@ -6,10 +6,11 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from gpudesk.acting import Acting, Folders
     from gpudesk.actions.ports import Ports
+    from gpudesk.actions.values import Load
     from gpudesk.desk_planner import DeskPlanner
     from gpudesk.domain.desk import Desk
     from gpudesk.domain.pin import PinSample
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from gpudesk.stores.working_sets import WorkingSetStore
     from gpudesk.watch.poller import Poller
     from gpudesk.workstation import Workstation
+
+PREPARE_SECONDS = 3.0
+"""How long headers may take to be read before an action begins without them; they mostly take a tenth of one."""
 
 
 class LateFolders:
@@ -105,6 +109,13 @@ class ScreenActing:
         from gpudesk.stores.freed import FreedStore
 
         return FreedStore(self._acting.folders.state)
+
+    def prepare(self, loads: Sequence[Load]) -> None:
+        """Wait until what these models take can be told."""
+        from gpudesk.acting import prepare
+
+        ports = self._acting.ports
+        prepare(ports, ports.watch.desk, loads, PREPARE_SECONDS)
 
     @property
     def restore_pins(self) -> bool:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gpudesk.domain.desk import Desk
     from gpudesk.domain.event import Event
     from gpudesk.keymap import KeyAction
-    from gpudesk.ui.acting.acts import ActionMoved, Acts
+    from gpudesk.ui.acting.acts import ActionMoved, Acts, Prepared
     from gpudesk.ui.acting.port import Acting
     from gpudesk.ui.moment import Moments
     from gpudesk.ui.palette import Palette
@@ -262,6 +262,11 @@ class ActingApp(App[int], inherit_bindings=False):
         """Show how the running action does."""
         if self.acts is not None:
             self.acts.on_moved(message.work)
+
+    def on_prepared(self, message: Prepared) -> None:
+        """Go on with what can be told now."""
+        if self.acts is not None:
+            self.acts.on_prepared(message.proposal)
 
     def show_action(self) -> None:
         """Draw the lines above the footer."""

@@ -56,7 +56,8 @@ READ_ONLY = "read-only: the keys below Acting are off, because gpudesk was start
 
 def help_lines(keymap: Mapping[str, str], width: int, *, read_only: bool = False) -> tuple[Line, ...]:
     """Return the help text for a width."""
-    # The planner is loaded when it is first asked for: it costs start-up time.
+    # Planner and editors are loaded when they are first asked for: they cost start-up time.
+    from gpudesk.ui.editors.view_lists import EDITORS, OPTIONS, ROLE_ROWS
     from gpudesk.ui.planner.view_choices import CHOICES
 
     lines: list[Line] = [(Span(piece, "accent"),) for piece in wrap(READ_ONLY, width)] if read_only else []
@@ -79,6 +80,9 @@ def help_lines(keymap: Mapping[str, str], width: int, *, read_only: bool = False
         ("Columns of events", EVENTS.columns),
         ("Columns of problems", PROBLEMS.columns),
         ("Columns of the planner", CHOICES.columns),
+        ("Columns of editors", EDITORS.columns),
+        ("Columns of an editor's models", ROLE_ROWS.columns),
+        ("Columns of models for a role", OPTIONS.columns),
     ):
         lines += _columns(title, columns, width)
     return tuple(lines)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from gpudesk.actions.ports import Forecast, Ports
-from gpudesk.actions.values import Preview
+from gpudesk.actions.values import Load, Preview
 from gpudesk.config import Settings
 from gpudesk.records import replace
 from gpudesk.stores.freed import FreedStore
@@ -51,6 +51,12 @@ class ActingInFolder:
     journal: Book
     freed: FreedStore
     restore_pins: bool = False
+    preparing: Callable[[], None] = lambda: None
+    """Does what makes the next forecast better."""
+
+    def prepare(self, loads: Sequence[Load]) -> None:
+        assert loads
+        self.preparing()
 
 
 class Stage(Shown):
@@ -62,12 +68,13 @@ class Stage(Shown):
         self.acting = acting
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
-        """Wait until something is so."""
+        """Wait until something is so, and drawn."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not condition():
             if time.monotonic() > deadline:
                 raise AssertionError(f"never: {what}\n{self.text()}")
             await self.pilot.pause(0.02)
+        await self.pilot.pause()
 
     async def type(self, text: str) -> None:
         """Type into a line."""

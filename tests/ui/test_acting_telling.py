@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from textual.events import Key
 from textual.widgets import Input
 
+from gpudesk.actions.ports import Forecast
 from gpudesk.actions.values import (
     ActionId,
     Ending,
@@ -164,6 +166,64 @@ def test_with_nothing_loaded_what_was_freed_is_offered_first(tmp_path: Path) -> 
                 assert "everything models hold" in stage.text()
 
     run(scenario())
+
+
+# What cannot be told yet
+
+
+@pytest.mark.slow
+def test_what_cannot_be_told_yet_is_found_out_before_anything_moves(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        with Rig() as rig:
+            async with acting_on(rig, tmp_path) as stage:
+                read = threading.Event()
+
+                def preparing() -> None:
+                    assert_waited(read)
+                    rig.oracle.answer = Forecast(verdict="tight", needs_bytes=3 << 30)
+
+                rig.oracle.answer = Forecast()
+                stage.acting.preparing = preparing
+                await stage.select(SMALL, key="installed")
+                await stage.press("l", "enter")
+                assert f"finding out what {SMALL} takes" in stage.text()
+                assert stage.app.acts is not None
+                assert not stage.app.acts.running
+                read.set()
+                await stage.ended()
+                assert stage.app.acts.ended is not None
+                assert stage.app.acts.ended[0].verdict == "tight", "carried out is what could be told then"
+                assert "finding out" not in stage.text()
+
+    run(scenario())
+
+
+@pytest.mark.slow
+def test_what_is_being_found_out_can_be_taken_back(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        with Rig() as rig:
+            async with acting_on(rig, tmp_path) as stage:
+                read = threading.Event()
+                rig.oracle.answer = Forecast()
+                stage.acting.preparing = lambda: assert_waited(read)
+                await stage.select(SMALL, key="installed")
+                await stage.press("l", "enter", "x")
+                assert "finding out" not in stage.text()
+                read.set()
+                await stage.until(lambda: not preparing_threads(), "it has been found out")
+                await stage.pilot.pause(0.1)
+                assert rig.loaded() == {}
+                assert stage.acting.journal.read(9) == []
+
+    run(scenario())
+
+
+def assert_waited(read: threading.Event) -> None:
+    assert read.wait(20)
+
+
+def preparing_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "gpudesk preparing"]
 
 
 # Dialogs stay where they are

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Literal
 
 from textual.message import Message
@@ -11,15 +12,15 @@ from gpudesk.domain.event import Event, EventKind, Severity
 from gpudesk.errors import GpudeskError
 from gpudesk.keymap import BINDINGS, display_key, keys_of
 from gpudesk.ui.acting.menu import ConfirmScreen
-from gpudesk.ui.acting.view_line import outcome_lines, running_line
+from gpudesk.ui.acting.view_line import outcome_lines, preparing_line, running_line
 from gpudesk.ui.acting.view_preview import action_words
 from gpudesk.ui.acting.work import Work
 from gpudesk.ui.screens.base import SceneScreen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from gpudesk.actions.values import Outcome, Preview
+    from gpudesk.actions.values import Load, Outcome, Preview
     from gpudesk.domain.desk import Desk
     from gpudesk.ui.acting.port import Acting
     from gpudesk.ui.acting.proposal import Proposal
@@ -30,6 +31,14 @@ DONE_SECONDS = 8.0
 """How long a good outcome stands above the footer; others stay until they are put away."""
 REFUSAL_SECONDS = 6.0
 """How long a toast stands; the same one is not said again meanwhile."""
+
+
+class Prepared(Message):
+    """What a proposal loads can be told now, or could not be in time."""
+
+    def __init__(self, proposal: Proposal) -> None:
+        super().__init__()
+        self.proposal = proposal
 
 
 class ActionMoved(Message):
@@ -53,6 +62,8 @@ class Acts:
         self.keymap = keymap
         self.work: Work | None = None
         """What is running."""
+        self.preparing: Proposal | None = None
+        """What is only carried out once it can be told what it comes to."""
         self.ended: tuple[Preview, Outcome, float] | None = None
         """What ended last and when, as long as it is shown."""
         self.cut_off: tuple[Preview, frozenset[str]] | None = None
@@ -109,7 +120,8 @@ class Acts:
     # --- doing --------------------------------------------------------------------------------------------------
 
     def is_free(self) -> bool:
-        """Tell whether something may begin; says so if not."""
+        """Tell whether something may begin; says so if not. What has not begun gives way."""
+        self.preparing = None
         if self.work is None:
             return True
         words = f"{action_words(self.work.preview)} is running; {self.key_of('cancel')} cancels it"
@@ -121,6 +133,34 @@ class Acts:
         if not self.is_free():
             return
         preview = proposal.preview(self.desk)
+        loads = [step.load for step in preview.steps if step.kind is StepKind.LOAD]
+        if loads and preview.verdict is None and preview.refusal is None:
+            self._prepare(proposal, loads)
+        else:
+            self._ask_or_begin(proposal, preview)
+
+    def _prepare(self, proposal: Proposal, loads: Sequence[Load]) -> None:
+        """Find out first what it comes to: a header that is still being read hides what would have to go."""
+        self.preparing, self.ended = proposal, None
+
+        def prepare() -> None:
+            try:
+                self.acting.prepare(loads)
+            finally:
+                if self.app.is_running:
+                    self.app.post_message(Prepared(proposal))
+
+        threading.Thread(target=prepare, name="gpudesk preparing", daemon=True).start()
+        self.app.show_action()
+
+    def on_prepared(self, proposal: Proposal) -> None:
+        """Go on with it, unless something else was asked for or it was taken back meanwhile."""
+        if self.preparing is proposal:
+            self.preparing = None
+            self._ask_or_begin(proposal, proposal.preview(self.desk))
+            self.app.show_action()
+
+    def _ask_or_begin(self, proposal: Proposal, preview: Preview) -> None:
         if preview.refusal is not None or not preview.steps:
             self.refuse(preview)
         elif preview.loses or preview.danger is not Danger.NONE:
@@ -191,7 +231,10 @@ class Acts:
 
     def cancel(self) -> None:
         """Take back what is running."""
-        if self.work is None:
+        if self.preparing is not None:
+            self.preparing = None
+            self.app.show_action()
+        elif self.work is None:
             self.tell("nothing is running")
         elif self.work.canceled:
             self.tell("canceled already: what was there is being brought back, which takes as long as it takes")
@@ -216,6 +259,8 @@ class Acts:
         now = self.acting.ports.watch.clock.monotonic()
         if self.work is not None:
             return [running_line(self.work, now - self._began, width, self.key_of("cancel"))]
+        if self.preparing is not None:
+            return [preparing_line(self.preparing.subject, width, self.key_of("cancel"))]
         if self.ended is None:
             return []
         preview, outcome, at = self.ended

@@ -103,6 +103,10 @@ class Acting(Protocol):
         """What was freed."""
         ...
 
+    def prepare(self, loads: Sequence[Load]) -> None:
+        """Wait until what these models take can be told, a few seconds at most. From a thread of its own."""
+        ...
+
     @property
     def restore_pins(self) -> bool:
         """A new pin is put right when it is lost, unless it is said otherwise."""

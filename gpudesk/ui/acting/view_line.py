@@ -56,6 +56,13 @@ def running_line(work: Work, elapsed_seconds: float, width: int, cancel_key: str
     return fit_line(spread(left, right, width, gap=1), width)
 
 
+def preparing_line(subject: str, width: int, cancel_key: str) -> Line:
+    """Return that it is being found out what an action comes to, and the key that takes it back."""
+    left: Line = (Span(" ▸ ", "accent"), Span(f"finding out what {subject} takes", "strong"))
+    right: Line = (Span(f" {cancel_key}", "key", "app.act('cancel')"), Span(" cancel ", "dim", "app.act('cancel')"))
+    return fit_line(spread(left, right, width, gap=1), width)
+
+
 def _clock_words(work: Work, elapsed_seconds: float, width: int) -> str:
     """Return how far it is in bytes and seconds; of a download how fast it comes and what that leaves."""
     progress = work.progress

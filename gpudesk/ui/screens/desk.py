@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from textual.geometry import NULL_OFFSET, NULL_SPACING, Region
-from textual.layout import ArrangeResult, Layout, WidgetPlacement
-from textual.layouts.vertical import VerticalLayout
-
 from gpudesk.keymap import Scope
 from gpudesk.ui.bindings import bindings_for
 from gpudesk.ui.cells import Line, Span, fit_line
 from gpudesk.ui.detail_lines import Target
 from gpudesk.ui.layout import LOWER_TABS, SMALLEST_HEIGHT, SMALLEST_WIDTH, Contents, Place, is_wide, plan_desk
 from gpudesk.ui.screens.base import SceneScreen
+from gpudesk.ui.screens.placed import PlacesLayout
 from gpudesk.ui.view_footer import filter_footer_line, footer_line
 from gpudesk.ui.view_lower import EVENTS, INSTALLED, PROBLEMS, PROCESSES, OtherProcess, other_processes
 from gpudesk.ui.view_models import LOADED
@@ -29,6 +26,7 @@ if TYPE_CHECKING:
 
     from textual.app import ComposeResult
     from textual.geometry import Size
+    from textual.layout import Layout
     from textual.widget import Widget
     from textual.widgets import Input
 
@@ -45,33 +43,6 @@ WORDS = {"loaded": "loaded models", "installed": "installed models", "processes"
          "events": "events", "problems": "problems"}  # fmt: skip
 DETAIL_KINDS = {"loaded": "model", "installed": "model", "processes": "process", "events": "event",
                 "problems": "problem"}  # fmt: skip
-
-
-class PlannedLayout(Layout):
-    """Puts each child where the plan says; the others (toasts, tooltips) where Textual would."""
-
-    name = "planned"
-
-    def __init__(self, screen: DeskScreen) -> None:
-        self._screen = screen
-        self._vertical = VerticalLayout()
-
-    def arrange(self, parent: Widget, children: list[Widget], size: Size, greedy: bool = True) -> ArrangeResult:
-        """Place the children."""
-        places = self._screen.plan(size)
-        placements = []
-        others = []
-        for child in children:
-            if child.id not in self._screen.planned:
-                others.append(child)
-                continue
-            place = places.get(child.id)
-            if place is not None:
-                region = Region(place.x, place.y, place.width, place.height)
-                placements.append(WidgetPlacement(region, NULL_OFFSET, NULL_SPACING, child))
-        if others:
-            placements += self._vertical.arrange(parent, others, size, greedy)
-        return placements
 
 
 class DeskScreen(SceneScreen, inherit_bindings=False):
@@ -99,7 +70,6 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
         self._events: tuple[Any, ...] = ()
         self._derived_from: tuple[object, ...] = ()
         self._filter_target: RowList[Any] | None = None
-        self._layout = PlannedLayout(self)
         self.title_bar = LineWidget(self._title_lines, id="title")
         self.banner_bar = LineWidget(self._banner_lines, id="banner")
         self.action_bar = LineWidget(self._action_lines, id="action")
@@ -118,7 +88,7 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
             "title": self.title_bar, "banner": self.banner_bar, "cards": self.cards, **self.lists,
             "action": self.action_bar, "footer": self.footer_bar, "small": self.small,
         }  # fmt: skip
-        self.planned = {*self._panels, "filter"}
+        self._layout = PlacesLayout(self.plan, {*self._panels, "filter"})
 
     @property
     def layout(self) -> Layout:
