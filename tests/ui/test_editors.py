@@ -17,6 +17,7 @@ from gpudesk.ui.app import GpudeskApp
 from gpudesk.ui.editors.confirming import ConfirmFiles
 from gpudesk.ui.editors.layout import plan_editors
 from gpudesk.ui.editors.screen import EditorsScreen
+from gpudesk.ui.editors.view_lists import EDITORS, OPTIONS, ROLE_ROWS
 from gpudesk.ui.screens.desk import DeskScreen
 from tests.ui.desks import CHAT, CODER, EMBED, GIB, driver_missing, empty, one_card, seeded
 from tests.ui.editing import Workplace, editing, press, screen_of, settled, until
@@ -520,3 +521,14 @@ def test_the_screen_of_editors_looks_as_it_did(
         await press(shown, *keys)
 
     assert snap_compare(app, terminal_size=size, run_before=before)
+
+
+def test_the_help_tells_the_keys_and_columns_of_the_editors() -> None:
+    from gpudesk.ui.view_help import help_lines
+
+    text = "\n".join("".join(span.text for span in line) for line in help_lines({}, 200))
+    for table in (EDITORS, ROLE_ROWS, OPTIONS):
+        for column in table.columns:
+            assert column.help in text
+    keys = text.partition("In the editors' screen\n")[2].partition("\n\n")[0]
+    assert [line.split()[0] for line in keys.splitlines()] == ["w", "c", "x", "b", "m", "a", "→", "←"]
