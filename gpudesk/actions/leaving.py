@@ -83,10 +83,7 @@ def free(desk: Desk, need_bytes: int | None = None, card_index: int | None = Non
         card_index: which card; None with `need_bytes` is the one where least goes, without it all cards.
     """
     cards = [state for state in desk.cards if card_index in (None, state.card.index)]
-    words = [gibibytes(need_bytes) if need_bytes is not None else "the card"]
-    if card_index is not None:
-        words.append(f"on card {card_index}" if need_bytes is not None else str(card_index))
-    blank = Preview(ActionId.FREE, " ".join(words), before=loaded_now(desk))
+    blank = Preview(ActionId.FREE, _what_is_freed(need_bytes, card_index), before=loaded_now(desk))
     if card_index is not None and not cards:
         there = enumerated([f"card {state.card.index}" for state in desk.cards])
         hint = f"There is {there}" if there else "No card is known"
@@ -102,6 +99,13 @@ def free(desk: Desk, need_bytes: int | None = None, card_index: int | None = Non
     ordered = sorted(chosen, key=lambda model: _rank(desk, model, card_index))
     loses = [f"{described(desk, model)} is unloaded" for model in ordered]
     return _leaving(desk, blank, ordered, [step for model in ordered for step in leave(desk, model)], loses, ())
+
+
+def _what_is_freed(need_bytes: int | None, card_index: int | None) -> str:
+    where = "the card" if card_index is None else f"card {card_index}"
+    if need_bytes is None:
+        return where
+    return gibibytes(need_bytes) if card_index is None else f"{gibibytes(need_bytes)} on {where}"
 
 
 def _on_cards(desk: Desk) -> list[LoadedModel]:

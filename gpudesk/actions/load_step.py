@@ -60,7 +60,8 @@ def load(attempt: Attempt, undertaking: Undertaking, step: Step) -> str:
         return f"{_loaded(desk, wish, seconds)}; the engine unloaded {_names(pushed_out)} for it"
     _bring_back(attempt, undertaking, wish, pushed_out)
     loaded = _loaded(attempt.desk, wish, seconds)
-    return f"{loaded}; the engine had unloaded {_names(pushed_out)} for it, which is loaded again"
+    again = "which is loaded again" if len(pushed_out) == 1 else "which are loaded again"
+    return f"{loaded}; the engine had unloaded {_names(pushed_out)} for it, {again}"
 
 
 def _names(loads: Sequence[Load]) -> str:

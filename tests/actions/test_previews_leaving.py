@@ -135,6 +135,9 @@ def test_of_two_cards_the_one_is_freed_where_least_goes() -> None:
     assert names(previews.free(before, 12 * GIB), StepKind.UNLOAD) == [OTHER]
     assert names(previews.free(before, 12 * GIB, 0), StepKind.UNLOAD) == [CHAT]
     assert names(previews.free(before, None, 1), StepKind.UNLOAD) == [OTHER]
+    asked = ((None, None), (None, 1), (12 * GIB, None), (12 * GIB, 0))
+    said = ["the card", "card 1", "12.0 GiB", "12.0 GiB on card 0"]
+    assert [previews.free(before, need, card).subject for need, card in asked] == said
     refusal = previews.free(before, None, 2).refusal
     assert refusal is not None
     assert (refusal.message, refusal.hint) == ("there is no card 2", "There is card 0 and card 1")
