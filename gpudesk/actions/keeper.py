@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from gpudesk.domain.keep_alive import KeepAliveState
 from gpudesk.domain.pin import Pin, PinCause
+from gpudesk.domain.serving import answers_at
 from gpudesk.records import dataclass, replace
 
 if TYPE_CHECKING:
@@ -99,9 +100,11 @@ def load_under_way(desk: Desk, state: PinState) -> bool:
 
 def _may_be_its(process: Process, desk: Desk, url: str) -> bool:
     """Tell whether a runner may be an engine's, and not one that another server has started or left behind."""
-    parents = [server for server in desk.servers if server.pid == process.parent_pid and server.engine_urls]
-    if parents:
-        return any(url in server.engine_urls for server in parents)
+    parent = next((server for server in desk.servers if server.pid == process.parent_pid), None)
+    if parent is not None and parent.engine_urls:
+        return url in parent.engine_urls
+    if parent is not None and parent.listens is not None:
+        return answers_at(parent, url)
     return process.parent_pid is None or not any(url in server.engine_urls for server in desk.servers)
 
 

@@ -97,6 +97,8 @@ FAILED = SourceState(f"ollama {LOCAL}", 1, NOW, NOW, Failure(FailureKind.TIMEOUT
         ({"processes": (child(12, 8),), "servers": (ServerProcess(7, engine_urls=(LOCAL,)),)}, False),
         ({"processes": (child(12, 8),), "servers": (ServerProcess(8, engine_urls=(OTHER,)),)}, False),
         ({"processes": (child(12, 8),), "servers": (ServerProcess(8), ServerProcess(9, engine_urls=(OTHER,)))}, True),
+        ({"processes": (child(12, 8),), "servers": (ServerProcess(8, listens=(("127.0.0.1", 11500),)),)}, False),
+        ({"processes": (child(12, 8),), "servers": (ServerProcess(8, listens=(("0.0.0.0", 11434),)),)}, True),
     ],
 )
 def test_nothing_is_done_while_another_load_may_be_under_way(changes: dict[str, object], waits: bool) -> None:
