@@ -20,11 +20,13 @@ from gpudesk.exports.chosen import (
 )
 from gpudesk.exports.values import Role
 from gpudesk.records import dataclass, replace
+from gpudesk.units import gibibytes
 
 if TYPE_CHECKING:
     from gpudesk.domain.desk import Desk, LoadedModel
     from gpudesk.domain.model import InstalledModel, ModelDetails
     from gpudesk.exports.chosen import Judge
+    from gpudesk.exports.foresight import Planned
     from gpudesk.exports.values import Chosen, ChosenModel
     from gpudesk.fit.roles import Candidate
     from gpudesk.fit.values import Wanted
@@ -238,6 +240,23 @@ class EditorChoice:
     def judge(self) -> Judge:
         """Tells whether models fit together, with everything else of the engine gone."""
         return self._judge
+
+    def why_apart(self, planned: Sequence[Planned]) -> str | None:
+        """Say why models that an editor asks for do not stay loaded together; None where they do or nobody knows."""
+        from gpudesk.exports.values import ChosenModel
+
+        try:
+            self._read([each for model in planned if (each := self._installed(model.name)) is not None])
+            together = self._judge(
+                [ChosenModel(each.name, (), each.engine_url, context_length=each.context_length) for each in planned]
+            )
+        except GpudeskError:
+            return None
+        if together.stays is not False:
+            return None
+        sizes = f"{gibibytes(together.needs_bytes)} of {gibibytes(together.room_bytes)}"
+        evicted = " and ".join(together.would_evict)
+        return f"{sizes}, and the engine unloads {evicted} for the others" if evicted else sizes
 
     def _judge(self, models: Sequence[ChosenModel]) -> Together:
         engines = {engine.url: engine for engine in self._desk.engines}

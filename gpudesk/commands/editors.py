@@ -75,7 +75,7 @@ def _states(name: str | None, session: EditorSession) -> list[EditorState]:
     from gpudesk.exports.registry import editor, editors
 
     asked = editors() if name is None else (editor(name),)
-    return [state_of(each, session.around, session.desk) for each in asked]
+    return [state_of(each, session.around, session.desk, session.fits) for each in asked]
 
 
 def _list(given: Mapping[str, Any], means: EditorMeans, out: TextIO) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 from gpudesk.commands.means import LOOK_SECONDS, Means, opened
 from gpudesk.records import dataclass
-from gpudesk.watch.names import is_catalog, is_details
+from gpudesk.watch.names import CARDS, PINS, PROCESSES, is_catalog, is_details
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from gpudesk.domain.desk import Desk
     from gpudesk.editor_desk import EditorChoice
     from gpudesk.exports.editor import Surroundings
+    from gpudesk.exports.foresight import Fits
 
 QUICK_SECONDS = 0.15
 """How long a check waits for engines: what is in the files is wrong or not without them."""
@@ -43,6 +45,8 @@ class EditorSession:
     choice: EditorChoice | None = None
     """Set after a whole look."""
     banner: str | None = None
+    fits: Fits | None = None
+    """Says why models do not fit together."""
 
 
 @contextmanager
@@ -52,7 +56,7 @@ def open_editors(means: EditorMeans, *, whole: bool) -> Iterator[EditorSession]:
     Args:
         means: what to open.
         whole: models are to be chosen, which needs the cards and the headers; else only what is installed, loaded and
-            pinned is looked at, and not for long.
+            pinned and on the cards is looked at, and not for long.
     """
     from gpudesk.watch.once import sample_once
 
@@ -61,18 +65,32 @@ def open_editors(means: EditorMeans, *, whole: bool) -> Iterator[EditorSession]:
         if not whole:
             sources = tuple(source for source in sources if _tells_models(source.name))
         desk = sample_once(sources, workstation.clock, LOOK_SECONDS if whole else QUICK_SECONDS)
-        choice = None
-        if whole:
+
+        @cache
+        def choice() -> EditorChoice:
+            """Return who chooses and plans; it is made when somebody asks."""
             from gpudesk.editor_desk import EditorChoice
             from gpudesk.stores.working_sets import WorkingSetStore
 
-            choice = EditorChoice(desk, here.planning(), WorkingSetStore(here.folders.data))
+            return EditorChoice(desk, here.planning(), WorkingSetStore(here.folders.data))
+
         answered = any(engine.reachable for engine in desk.engines)
         yield EditorSession(
-            means.around(here.folders), here.folders, workstation.settings, desk if whole or answered else None,
-            choice, workstation.banner,
-        )  # fmt: skip
+            means.around(here.folders),
+            here.folders,
+            workstation.settings,
+            desk if whole or answered else None,
+            choice() if whole else None,
+            workstation.banner,
+            fits=(lambda planned: choice().why_apart(planned)) if _is_measured(desk) else None,
+        )
+
+
+def _is_measured(desk: Desk) -> bool:
+    """Tell whether it is known what is on the cards and whose it is: else what is loaded seems to be in the way."""
+    states = [desk.source(name) for name in (CARDS, PROCESSES)]
+    return all(state is not None and state.failure is None for state in states)
 
 
 def _tells_models(name: str) -> bool:
-    return name == "pins" or name.startswith("ollama ") or is_catalog(name) or is_details(name)
+    return name in {PINS, CARDS, PROCESSES} or name.startswith("ollama ") or is_catalog(name) or is_details(name)

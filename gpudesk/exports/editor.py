@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gpudesk.domain.desk import Desk
+    from gpudesk.exports.foresight import Fits
     from gpudesk.exports.values import Chosen, Export, Finding, Way
 
 
@@ -60,8 +61,14 @@ class Editor(Protocol):
         """
         ...
 
-    def check(self, around: Surroundings, desk: Desk | None) -> tuple[Finding, ...]:
-        """Find what is silently wrong in its files; `desk` tells what is installed, loaded and pinned."""
+    def check(self, around: Surroundings, desk: Desk | None, fits: Fits | None = None) -> tuple[Finding, ...]:
+        """Find what is silently wrong in its files.
+
+        Args:
+            around: where they are.
+            desk: what is installed, loaded and pinned; None: nobody knows.
+            fits: says why models do not fit together; None: nobody plans.
+        """
         ...
 
     def remove(self, around: Surroundings) -> Export:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from gpudesk.domain.desk import Desk
     from gpudesk.exports.editor import Editor, Found, Surroundings
+    from gpudesk.exports.foresight import Fits
     from gpudesk.exports.values import Edit
 
 
@@ -50,8 +51,8 @@ class EditorState:
         return f"{begin}, {count} {'finding' if count == 1 else 'findings'}" if count else begin
 
 
-def state_of(editor: Editor, around: Surroundings, desk: Desk | None) -> EditorState:
-    """Look at one editor's files."""
+def state_of(editor: Editor, around: Surroundings, desk: Desk | None, fits: Fits | None = None) -> EditorState:
+    """Look at one editor's files. Arguments as for `Editor.check`."""
     files = editor.files(around)
     found = is_found(files, around)
     state = EditorState(editor.id, editor.name, editor.ways, files, found)
@@ -64,7 +65,7 @@ def state_of(editor: Editor, around: Surroundings, desk: Desk | None) -> EditorS
     except ExportError as error:
         problem = error.message
     try:
-        findings = editor.check(around, desk)
+        findings = editor.check(around, desk, fits)
     except ExportError as error:
         problem = problem or error.message
     if any(each.severity is Severity.ERROR for each in findings):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from gpudesk.exports.foresight import Planned
 from gpudesk.exports.requests import bare_url, base_url, full_name
 from gpudesk.exports.values import Finding, Severity
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gpudesk.domain.desk import Desk
+    from gpudesk.exports.foresight import Fits
     from gpudesk.exports.requests import Place, Request
 
 _MIDDLE_WORDS = (
@@ -31,12 +33,19 @@ _MIDDLE_WORDS = (
 """In names of models that fill in the middle, for engines that do not tell."""
 
 
-def findings(requests: Sequence[Request], desk: Desk | None) -> tuple[Finding, ...]:
-    """Return what is wrong with what an editor would send."""
+def findings(requests: Sequence[Request], desk: Desk | None, fits: Fits | None = None) -> tuple[Finding, ...]:
+    """Return what is wrong with what an editor would send.
+
+    Args:
+        requests: of one editor.
+        desk: what is installed, loaded and pinned.
+        fits: says why models do not fit together.
+    """
     found = [finding for request in requests for finding in _of_url(request)]
     found += _differing_contexts(requests)
     if desk is not None:
         found += [finding for request in requests for finding in _on_desk(request, desk)]
+        found += _not_fitting(requests, desk, fits) if fits is not None else ()
     return _once_each(found)
 
 
@@ -127,6 +136,47 @@ def _differing_contexts(requests: Sequence[Request]) -> Iterable[Finding]:
 
 def _context(request: Request) -> str:
     return "the engine's own context" if request.context_length is None else f"a context of {request.context_length}"
+
+
+def _not_fitting(requests: Sequence[Request], desk: Desk, fits: Fits) -> Iterable[Finding]:
+    """Ask whether the model that is talked to and the one that completes fit together."""
+    talking = next((request for request in requests if not request.completes), None)
+    completing = next((request for request in requests if request.completes), None)
+    used = [request for request in (talking, completing) if request is not None]
+    planned: dict[tuple[str, str], Planned] = {}
+    for request in used:
+        url = _engine_url(request, desk)
+        model = next((each for each in desk.installed if each.engine_url == url and _is(each.name, request)), None)
+        if url is not None and model is not None:
+            loaded = next((each for each in desk.models if (each.engine_url, each.name) == (url, model.name)), None)
+            context = request.context_length or (loaded.context_length if loaded is not None else None)
+            planned.setdefault((url, model.name), Planned(model.name, url, context))
+    for url in dict.fromkeys(url for url, _ in planned):
+        together = tuple(each for each in planned.values() if each.engine_url == url)
+        why = fits(together)
+        if why is None:
+            continue
+        names = " and ".join(each.name for each in together)
+        alone = len(together) == 1
+        yield _finding(
+            used[-1],
+            "does-not-fit",
+            Severity.WARNING,
+            f"{names} {'does not fit' if alone else 'do not fit together'}: {why}",
+            "part of it runs on the processor" if alone else "every key press unloads one for the other",
+            "Choose smaller ones, or shorter contexts",
+        )
+
+
+def _engine_url(request: Request, desk: Desk) -> str | None:
+    """Return the engine that a request goes to, as the desk names it; the first one where no URL is written."""
+    if request.url is None:
+        return desk.engines[0].url if desk.engines else None
+    return next((each.url for each in desk.engines if base_url(each.url) == base_url(request.url)), None)
+
+
+def _is(name: str, request: Request) -> bool:
+    return full_name(name) == full_name(request.model)
 
 
 def _on_desk(request: Request, desk: Desk) -> Iterable[Finding]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -386,6 +387,35 @@ def test_check_fails_where_something_is_wrong_and_passes_where_nothing_is(place:
     assert "line 6: " in text
     (checked,) = place.json("check", "continue")["editors"]
     assert {finding["line"] for finding in checked["findings"] if finding["severity"] != "hint"} == {6}
+
+
+PAIR = """\
+name: mine
+version: 1.0.0
+models:
+  - {name: a, provider: ollama, model: "qwen3:30b-a3b", apiBase: URL, roles: [chat], CONTEXT}
+  - {name: b, provider: ollama, model: "codestral:22b", apiBase: URL, roles: [autocomplete], CONTEXT}
+"""
+
+
+def test_check_finds_a_pair_that_does_not_fit_in_every_editor(place: Place) -> None:
+    url = place.settings.engines[0].url
+    pair = PAIR.replace("CONTEXT", "defaultCompletionOptions: {contextLength: 8192, maxTokens: 256}")
+    place.write_config(pair.replace("URL", url))
+    zed = place.home / ".config" / "zed" / "settings.json"
+    zed.parent.mkdir(parents=True)
+    zed.write_text(
+        '{"agent": {"default_model": {"provider": "ollama", "model": "qwen3:30b-a3b"}}, "edit_predictions": {'
+        f'"provider": "ollama", "ollama": {{"model": "codestral:22b", "api_url": "{url}"}}}},\n'
+        f'"language_models": {{"ollama": {{"api_url": "{url}"}}}}}}'
+    )
+    for name in ("continue", "zed"):
+        code, text = place.run("check", name)
+        assert code == ExitCode.FAILED
+        assert re.search(r"qwen3:30b-a3b and codestral:22b do not fit together: [\d.]+ GiB of [\d.]+ GiB", text), text
+        assert re.search("(?i)every key press unloads one for the other", text)
+    place.write_config(pair.replace("URL", url).replace("codestral:22b", "qwen2.5-coder:1.5b"))
+    assert "does-not-fit" not in place.run("check", "continue")[1]
 
 
 def test_fix_makes_the_safe_fixes_after_a_yes(place: Place) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from gpudesk.domain.desk import Desk
     from gpudesk.exports.editor import Surroundings
+    from gpudesk.exports.foresight import Fits
     from gpudesk.exports.values import Chosen, ChosenModel
     from gpudesk.exports.yaml_tree import Document, Node
 
@@ -72,7 +73,7 @@ class Aider:
         second = own_file(self.id, path, config_text, "the model of gpudesk", notes)
         return replace(second, changes=(*first.changes, *second.changes))
 
-    def check(self, around: Surroundings, desk: Desk | None) -> tuple[Finding, ...]:
+    def check(self, around: Surroundings, desk: Desk | None, fits: Fits | None = None) -> tuple[Finding, ...]:
         """Find what is silently wrong."""
         found: list[Finding] = []
         for config, settings in ((_CONFIG, _SETTINGS), (".aider.conf.yml", ".aider.model.settings.yml")):
@@ -84,7 +85,7 @@ class Aider:
             except ExportError as error:
                 found.append(unreadable(path, error, _EFFECT))
             else:
-                found += findings(requests, desk)
+                found += findings(requests, desk, fits)
         return tuple(found)
 
     def remove(self, around: Surroundings) -> Export:

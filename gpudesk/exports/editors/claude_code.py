@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from gpudesk.domain.desk import Desk
     from gpudesk.exports.editor import Surroundings
+    from gpudesk.exports.foresight import Fits
     from gpudesk.exports.jsonc_tree import Document
     from gpudesk.exports.values import Chosen
 
@@ -65,10 +66,10 @@ class ClaudeCode:
         notes.append(f"Start it with  claude --settings {shortened(path)}")
         return own_file(self.id, path, json.dumps({"env": told}, indent=2) + "\n", "the models of gpudesk", notes)
 
-    def check(self, around: Surroundings, desk: Desk | None) -> tuple[Finding, ...]:
+    def check(self, around: Surroundings, desk: Desk | None, fits: Fits | None = None) -> tuple[Finding, ...]:
         """Find what is silently wrong."""
         settings = [JsoncSettings(self.id, self.name, file.path, _EFFECT) for file in self.files(around)]
-        return checked(settings, desk, _requests, _missing_models)
+        return checked(settings, desk, _requests, _missing_models, fits=fits)
 
     def remove(self, around: Surroundings) -> Export:
         """Return no file of gpudesk's; the user's were never changed."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from gpudesk.domain.desk import Desk
     from gpudesk.exports.editor import Surroundings
+    from gpudesk.exports.foresight import Fits
     from gpudesk.exports.values import Chosen, Finding
 
 
@@ -46,7 +47,7 @@ class Cline:
         note = f"Cline sends no keep-alive: load {chat.name} with gpudesk, and a pin stays as it is"
         return Export(self.id, Way.PRINT, snippet="\n".join(lines) + "\n", notes=(*chosen.warnings, note))
 
-    def check(self, around: Surroundings, desk: Desk | None) -> tuple[Finding, ...]:  # noqa: ARG002
+    def check(self, around: Surroundings, desk: Desk | None, fits: Fits | None = None) -> tuple[Finding, ...]:  # noqa: ARG002
         """Find nothing: what was chosen is the extension's own."""
         return ()
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from gpudesk.domain.desk import Desk
     from gpudesk.exports.editor import Surroundings
+    from gpudesk.exports.foresight import Fits
     from gpudesk.exports.values import Chosen
 
 _EFFECT = "Codex does not start"
@@ -61,7 +62,7 @@ class Codex:
         notes.append("Start it with  codex --profile gpudesk  (0.134 or newer)")
         return own_file(self.id, into or _folder(around) / "gpudesk.config.toml", text, "the profile gpudesk", notes)
 
-    def check(self, around: Surroundings, desk: Desk | None) -> tuple[Finding, ...]:
+    def check(self, around: Surroundings, desk: Desk | None, fits: Fits | None = None) -> tuple[Finding, ...]:
         """Find what is silently wrong."""
         found: list[Finding] = []
         base: dict[str, Any] = {}
@@ -76,7 +77,7 @@ class Codex:
                 continue
             base = base or data
             found += _findings(file.path, text, data)
-            found += findings(list(_requests(file.path, text, {**base, **data}, data)), desk)
+            found += findings(list(_requests(file.path, text, {**base, **data}, data)), desk, fits)
         return tuple(found)
 
     def remove(self, around: Surroundings) -> Export:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from gpudesk.domain.desk import Desk
     from gpudesk.exports.editor import Surroundings
-    from gpudesk.exports.editors.continue_facts import Fits, OwnContext
+    from gpudesk.exports.foresight import Fits, OwnContext
 
 
 def check(

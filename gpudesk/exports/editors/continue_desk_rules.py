@@ -6,8 +6,9 @@ import difflib
 from typing import TYPE_CHECKING
 
 from gpudesk.exports.editors.continue_entries import AUTODETECT, DEFAULT_KEEP_ALIVE_SECONDS, TALKING, Entry
-from gpudesk.exports.editors.continue_facts import Facts, Planned, key_of
+from gpudesk.exports.editors.continue_facts import Facts, key_of
 from gpudesk.exports.editors.continue_known import installed_name
+from gpudesk.exports.foresight import Planned
 from gpudesk.exports.values import Severity
 from gpudesk.text import clean
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from gpudesk.domain.desk import Desk
     from gpudesk.exports.editor import Found, Surroundings
+    from gpudesk.exports.foresight import Fits
     from gpudesk.exports.values import Finding
 
 _KEEP_ALIVE_SINCE = (1, 2, 19)
@@ -68,11 +69,11 @@ class Continue:
         said = (*continue_blocks.notes(chosen), *about, *_notes(around, chosen, way, target, main))
         return Export(self.id, way, changes, notes=said)
 
-    def check(self, around: Surroundings, desk: Desk | None) -> tuple[Finding, ...]:
+    def check(self, around: Surroundings, desk: Desk | None, fits: Fits | None = None) -> tuple[Finding, ...]:
         """Find what is silently wrong in its files."""
         from gpudesk.exports.editors.continue_check import check
 
-        return check(around, desk)
+        return check(around, desk, fits)
 
     def remove(self, around: Surroundings) -> Export:
         """Return the files without what gpudesk put there."""

@@ -7,32 +7,12 @@ from typing import TYPE_CHECKING
 from gpudesk.domain.keep_alive import KeepAliveState
 from gpudesk.exports.editors.continue_entries import Entry
 from gpudesk.exports.editors.continue_known import installed_name
-from gpudesk.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from gpudesk.domain.desk import Desk, LoadedModel
     from gpudesk.domain.model import InstalledModel
     from gpudesk.domain.pin import PinState
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A model as a configuration asks for it."""
-
-    name: str
-    """As the engine names it, tag included."""
-    engine_url: str
-    context_length: int | None
-    """`num_ctx` that will be asked for; None: the engine's own."""
-
-
-if TYPE_CHECKING:
-    Fits = Callable[[tuple[Planned, ...]], str | None]
-    """Says why models do not fit together, with numbers; None when they do, or nobody knows."""
-    OwnContext = Callable[[str, str], int | None]
-    """`num_ctx` in a model's own parameters, by its name and the engine's URL; None when it has none."""
+    from gpudesk.exports.foresight import Fits, OwnContext
 
 
 class Facts:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gpudesk.domain.desk import Desk
     from gpudesk.exports.editor import Surroundings
-    from gpudesk.exports.editors.continue_facts import OwnContext
+    from gpudesk.exports.foresight import OwnContext
 
 _ROUNDS = 50
 """Of fixing and looking again, at most: one fix makes way for another."""

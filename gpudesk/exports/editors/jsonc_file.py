@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from gpudesk.domain.desk import Desk
     from gpudesk.exports.editor import Surroundings
+    from gpudesk.exports.foresight import Fits
     from gpudesk.exports.requests import Request
 
 
@@ -113,6 +114,8 @@ def checked(
     desk: Desk | None,
     requests: Callable[[Document, Path], Iterable[Request]],
     others: Callable[[Document, Path], Iterable[Finding]] = lambda _document, _path: (),
+    *,
+    fits: Fits | None = None,
 ) -> tuple[Finding, ...]:
     """Return what is wrong in an editor's files.
 
@@ -121,6 +124,7 @@ def checked(
         desk: what is installed, loaded and pinned.
         requests: what a file makes the editor send.
         others: what is wrong in it that is peculiar to the editor.
+        fits: says why models do not fit together.
     """
     found: list[Finding] = []
     for each in settings:
@@ -128,7 +132,7 @@ def checked(
         if isinstance(document, Finding):
             found.append(document)
         elif document is not None:
-            found += (*findings(list(requests(document, each.path)), desk), *others(document, each.path))
+            found += (*findings(list(requests(document, each.path)), desk, fits), *others(document, each.path))
     return tuple(found)
 
 

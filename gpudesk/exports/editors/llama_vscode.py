@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from gpudesk.domain.desk import Desk
     from gpudesk.exports.editor import Surroundings
+    from gpudesk.exports.foresight import Fits
     from gpudesk.exports.values import Chosen, Export
 
 _EFFECT = "VS Code goes on with its defaults for what it cannot read"
@@ -76,9 +77,9 @@ class LlamaVsCode:
             notes.append("llama.vscode asks for an embedding model by the name GPT-4, which Ollama has not: left out")
         return _settings(into or user_folders(around)[0] / "settings.json").export(values, way, notes)
 
-    def check(self, around: Surroundings, desk: Desk | None) -> tuple[Finding, ...]:
+    def check(self, around: Surroundings, desk: Desk | None, fits: Fits | None = None) -> tuple[Finding, ...]:
         """Find what is silently wrong."""
-        return checked([_settings(file.path) for file in self.files(around)], desk, _requests, _forgotten)
+        return checked([_settings(file.path) for file in self.files(around)], desk, _requests, _forgotten, fits=fits)
 
     def remove(self, around: Surroundings) -> Export:
         """Return the settings without gpudesk's."""

@@ -17,6 +17,7 @@ from gpudesk.exports.values import Export, Role, Way
 if TYPE_CHECKING:
     from gpudesk.domain.desk import Desk
     from gpudesk.exports.editor import Surroundings
+    from gpudesk.exports.foresight import Fits
     from gpudesk.exports.values import Chosen, ChosenModel, Finding
 
 
@@ -44,7 +45,7 @@ class Neovim:
         notes = [*chosen.warnings, *compatible_notes("minuet-ai", [completing] if completing else [])]
         return Export(self.id, Way.PRINT, snippet="\n".join(parts), notes=tuple(notes))
 
-    def check(self, around: Surroundings, desk: Desk | None) -> tuple[Finding, ...]:  # noqa: ARG002
+    def check(self, around: Surroundings, desk: Desk | None, fits: Fits | None = None) -> tuple[Finding, ...]:  # noqa: ARG002
         """Find nothing: what a program will do is not read from its text."""
         return ()
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from gpudesk.domain.desk import Desk
     from gpudesk.exports.editor import Surroundings
+    from gpudesk.exports.foresight import Fits
     from gpudesk.exports.values import Chosen, Finding
 
 _EFFECT = "opencode does not start"
@@ -69,9 +70,9 @@ class OpenCode:
         text = printed({("$schema",): _SCHEMA, **values})
         return own_file(self.id, path, text, "the models of gpudesk", notes)
 
-    def check(self, around: Surroundings, desk: Desk | None) -> tuple[Finding, ...]:
+    def check(self, around: Surroundings, desk: Desk | None, fits: Fits | None = None) -> tuple[Finding, ...]:
         """Find what is silently wrong."""
-        return checked([_settings(file.path) for file in self.files(around)], desk, _requests)
+        return checked([_settings(file.path) for file in self.files(around)], desk, _requests, fits=fits)
 
     def remove(self, around: Surroundings) -> Export:
         """Return the user's files without gpudesk's values, and no file of gpudesk's."""

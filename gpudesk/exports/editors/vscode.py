@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from gpudesk.domain.desk import Desk
     from gpudesk.exports.editor import Surroundings
+    from gpudesk.exports.foresight import Fits
     from gpudesk.exports.values import Chosen, ChosenModel, Export, Finding
 
 _EFFECT = "VS Code offers none of the models in it"
@@ -51,9 +52,9 @@ class VsCode:
             notes.append("VS Code's own inline suggestions cannot use a local model; llama.vscode's can")
         return _settings(path).export({_GROUP: _group(chat)}, way, notes)
 
-    def check(self, around: Surroundings, desk: Desk | None) -> tuple[Finding, ...]:
+    def check(self, around: Surroundings, desk: Desk | None, fits: Fits | None = None) -> tuple[Finding, ...]:
         """Find what is silently wrong."""
-        return checked([_settings(file.path) for file in self.files(around)], desk, _requests)
+        return checked([_settings(file.path) for file in self.files(around)], desk, _requests, fits=fits)
 
     def remove(self, around: Surroundings) -> Export:
         """Return the lists without gpudesk's group."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from gpudesk.domain.desk import Desk
     from gpudesk.exports.editor import Surroundings
+    from gpudesk.exports.foresight import Fits
     from gpudesk.exports.values import Chosen, ChosenModel, Export, Finding
 
 _EFFECT = "Zed shows an error and goes on with the settings it had, or its defaults"
@@ -57,9 +58,9 @@ class Zed:
         values, notes = _values(chosen)
         return _settings(into or _path(around)).export(values, way, notes)
 
-    def check(self, around: Surroundings, desk: Desk | None) -> tuple[Finding, ...]:
+    def check(self, around: Surroundings, desk: Desk | None, fits: Fits | None = None) -> tuple[Finding, ...]:
         """Find what is silently wrong."""
-        return checked([_settings(_path(around))], desk, _requests)
+        return checked([_settings(_path(around))], desk, _requests, fits=fits)
 
     def remove(self, around: Surroundings) -> Export:
         """Return the settings without gpudesk's."""

@@ -114,9 +114,9 @@ class Worker:
 
         port, desk = self._port, question.desk
         known = editors()
-        looked = [state_of(each, port.around, desk) for each in known]
-        states = tuple(sorted(looked, key=lambda state: not state.found))
         choice = self._choice_on(desk)
+        looked = [state_of(each, port.around, desk, choice.why_apart) for each in known]
+        states = tuple(sorted(looked, key=lambda state: not state.found))
         origins = (RESIDENT, SUGGESTED, *(SET_PREFIX + name for name in choice.set_names()))
         options = self._options_on(desk, choice)
         picked, chosen, together, export = None, None, None, None
