@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from textual.message import Message
@@ -144,11 +145,10 @@ class Acts:
         self.preparing, self.ended = proposal, None
 
         def prepare() -> None:
-            try:
+            with suppress(GpudeskError):  # the preview that is made then says what cannot be told
                 self.acting.prepare(loads)
-            finally:
-                if self.app.is_running:
-                    self.app.post_message(Prepared(proposal))
+            if self.app.is_running:
+                self.app.post_message(Prepared(proposal))
 
         threading.Thread(target=prepare, name="gpudesk preparing", daemon=True).start()
         self.app.show_action()
