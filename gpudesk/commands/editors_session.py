@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gpudesk.exports.editor import Surroundings
     from gpudesk.exports.foresight import Fits
 
-QUICK_SECONDS = 0.15
+QUICK_SECONDS = 0.2
 """How long a check waits for engines: what is in the files is wrong or not without them."""
 
 

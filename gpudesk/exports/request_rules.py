@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from gpudesk.exports.differences import masked
 from gpudesk.exports.foresight import Planned
 from gpudesk.exports.requests import bare_url, base_url, full_name
 from gpudesk.exports.values import Finding, Severity
@@ -89,6 +90,7 @@ def _finding(
 def _of_url(request: Request) -> Iterable[Finding]:
     if request.url is None or request.wants_v1 is None:
         return
+    shown = masked(request.url)
     ends = re.search(r"(?i)/v1(?:/|\Z)", request.url) is not None
     if ends and not request.wants_v1:
         right = bare_url(request.url)
@@ -96,9 +98,9 @@ def _of_url(request: Request) -> Iterable[Finding]:
             request,
             "v1-in-url",
             Severity.ERROR,
-            f"{request.url} ends with /v1",
+            f"{shown} ends with /v1",
             f"{request.editor} adds {request.adds} to it, which is nowhere: every request fails",
-            f"Write {right}",
+            f"Write {masked(right)}",
             place=request.url_place,
             text=right,
         )
@@ -108,10 +110,10 @@ def _of_url(request: Request) -> Iterable[Finding]:
             request,
             "v1-missing",
             Severity.ERROR,
-            f"{request.url} does not end with {request.v1_path}",
+            f"{shown} does not end with {request.v1_path}",
             f"{request.editor} speaks the protocol of OpenAI, which the engine answers below /v1 only: "
             "every request fails",
-            f"Write {right}",
+            f"Write {masked(right)}",
             place=request.url_place,
             text=right,
         )

@@ -191,6 +191,22 @@ def test_what_an_editor_adds_to_a_url_is_told(name: str, effect: str, tmp_path: 
     assert f"adds {effect} to it" in findings(name, path, text, tmp_path, None)[0].effect
 
 
+def test_a_password_in_a_url_is_never_said(tmp_path: Path) -> None:
+    urls = "http://ada:hunter2-hunter2@box:11434"
+    cases = (
+        ("zed", ZED, zed(url=f"{urls}/v1")),
+        ("opencode", OPENCODE, f'{{"model": "o/x", "provider": {{"o": {{"options": {{"baseURL": "{urls}"}}}}}}}}'),
+        ("aider", AIDER, f"model: ollama/x\nset-env: OLLAMA_API_BASE={urls}/v1\n"),
+    )
+    for name, path, text in cases:
+        found = findings(name, path, text, tmp_path, None)
+        assert found[0].code in {"v1-in-url", "v1-missing"}
+        said = "".join(f"{each.message}{each.effect}{each.fix}{each.where}" for each in found)
+        assert "hunter2" not in said
+        assert "(hidden)" in said
+        assert "hunter2" in found[0].edits[0].text, "what is written keeps it"
+
+
 SETTINGS = ".aider.model.settings.yml"
 
 
