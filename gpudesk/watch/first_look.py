@@ -37,9 +37,10 @@ def begin_first_look(sources: Sequence[Source], clock: Clock, limits: AlarmLimit
     """Fork a process that reads the sources; None where there is no safe `fork`, or no room for one.
 
     Linux is the one system that has it and NVIDIA cards, and other threads may hold locks that nobody would release in
-    the copy. Limits on files and processes (`ulimit`) may forbid it; the watch begins at once then.
+    the copy. What the driver's library opened here (`make run` asks who is there first) is not the copy's to use.
+    Limits on files and processes (`ulimit`) may forbid it; the watch begins at once then.
     """
-    if sys.platform != "linux" or active_count() > 1:
+    if sys.platform != "linux" or active_count() > 1 or "pynvml" in sys.modules:
         return None
     try:
         reader, writer = os.pipe()

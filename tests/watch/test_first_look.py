@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -83,10 +84,27 @@ def test_no_room_for_another_process_means_no_first_look(monkeypatch: pytest.Mon
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
     monkeypatch.setattr(first_look, "active_count", lambda: 1)
+    monkeypatch.delitem(sys.modules, "pynvml", raising=False)
     monkeypatch.setattr(os, call, full)
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     assert begin_first_look((), SYSTEM_CLOCK, AlarmLimits()) is None
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+def test_nothing_is_forked_once_the_drivers_library_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    forks: list[int] = []
+
+    def full() -> int:
+        forks.append(1)
+        raise BlockingIOError
+
+    monkeypatch.setattr(first_look, "active_count", lambda: 1)
+    monkeypatch.setattr(os, "fork", full)
+    monkeypatch.delitem(sys.modules, "pynvml", raising=False)
+    begin_first_look((), SYSTEM_CLOCK, AlarmLimits())
+    monkeypatch.setitem(sys.modules, "pynvml", ModuleType("pynvml"))
+    begin_first_look((), SYSTEM_CLOCK, AlarmLimits())
+    assert forks == [1]
 
 
 def test_nothing_is_forked_beside_other_threads() -> None:
