@@ -67,9 +67,8 @@ async def _open_planner(pilot: Any, keys: tuple[str, ...]) -> None:
     await pilot.press("f")
     for _ in range(500):
         board = pilot.app.screen.board
-        if not board.headers.reading.going_on and (
-            (board.plan is not None and not board.partial) or not board.ground.cards
-        ):
+        read = board.choices and all(choice.model is not None for choice in board.choices if choice.installed)
+        if read and ((board.plan is not None and not board.partial) or not board.ground.cards):
             break
         await pilot.pause(0.01)
     await pilot.pause()
