@@ -1,4 +1,4 @@
-"""What measured loads teach the arithmetic (issue 3, section 2), robustly: one odd point changes nothing.
+"""What measured loads teach the arithmetic, robustly: one odd point changes nothing.
 
 Weights, KV cache and projector are known exactly from the file's header; what differs from card to card and from
 build to build is the overhead of a process and the compute buffer. Those two are corrected, from points of the same

@@ -2,7 +2,8 @@
 
 It is the script that guides on running several local models print, kept because people compare with it and because it
 answers when no header can be read. It knows neither context nor KV cache nor layers; `fit.estimate` is the real
-answer. Its sizes are GB (10**9 bytes), as printed there. Source of table, factor and order: issue 3 section 3.
+answer. Its sizes are GB (10**9 bytes), as printed there. Table, factor and order are
+that script's.
 """
 
 from __future__ import annotations

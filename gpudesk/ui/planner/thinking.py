@@ -2,7 +2,7 @@
 
 Small plans are made at once, at the key press. Where the last one took longer than the screen should wait, only its
 quick part (the verdict, without alternatives) is made at once, the whole in a thread of its own; questions that were
-overtaken meanwhile are never asked (issue 3 section 5).
+overtaken meanwhile are never asked.
 """
 
 from __future__ import annotations
