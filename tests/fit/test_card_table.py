@@ -55,7 +55,7 @@ def test_an_unknown_card_names_the_nearest() -> None:
 
 
 def test_an_rtx_5090_has_32_gb() -> None:
-    """An article gives it 24 (issue 3)."""
+    """An article gives it 24."""
     assert round(card_named("5090").memory_total_bytes / 1e9) == 34
 
 

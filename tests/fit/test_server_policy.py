@@ -242,7 +242,7 @@ def test_embedding_models_get_one_slot_and_their_context_as_batch() -> None:
 
 
 def test_it_would_fit_but_ollama_evicts_and_the_advice_is_right() -> None:
-    """The sentence of issue 3: the file and a rough cache are over 80 %, the driver has the room."""
+    """The file and a rough cache are over 80 %, the driver has the room."""
     cards = [card(16, free=13.2)]
     embed = resident("nomic-embed-text", 0.8)
     ask = wanted("qwen3:14b", context_length=20480)
