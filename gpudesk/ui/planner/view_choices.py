@@ -43,7 +43,7 @@ def _name_cell(choice: Choice, _scene: Scene) -> Line:
 def _size_cell(choice: Choice, _scene: Scene) -> Line:
     if choice.failure is not None:
         return (Span("no header", "error"),)
-    if choice.chosen and choice.model is None and choice.loaded is not None:
+    if choice.chosen and choice.estimate is None and choice.loaded is not None:
         return (Span(f"now {gibibytes(choice.loaded.memory_bytes, unit=False)}", "dim"),)
     if choice.chosen and choice.model is None:
         return (Span("… reading", "dim"),)
