@@ -11,7 +11,7 @@ import contextlib
 import os
 import select
 from codecs import getincrementaldecoder
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from textual._parser import ParseError
 from textual._xterm_parser import XTermParser
@@ -27,6 +27,32 @@ TICKS_AFTER_INPUT = 20
 """Turns after which nothing can be pending any more (Textual waits 0.1 s for the rest of a sequence)."""
 
 
+class LastingFile:
+    """A terminal that may go away: what nobody can show any more is dropped.
+
+    Textual's writing thread ends when a write fails, its queue of 30 fills, and whoever writes next, the way out
+    included, waits for ever (textual drivers/_writer_thread.py:47-67, 8.2.8).
+    """
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        """Write, if anybody is there."""
+        with contextlib.suppress(OSError):
+            return self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, if anybody is there."""
+        with contextlib.suppress(OSError):
+            self._file.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        """Be the file otherwise."""
+        return getattr(self._file, name)
+
+
 class PromptTerminalDriver(LinuxDriver):
     """Textual's driver, with a pipe to wake its input thread."""
 
@@ -34,6 +60,7 @@ class PromptTerminalDriver(LinuxDriver):
         self, app: App[Any], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
     ) -> None:
         super().__init__(app, debug=debug, mouse=mouse, size=size)
+        self._file = cast("Any", LastingFile(cast("IO[str]", self._file)))
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_reader, False)
 
