@@ -103,10 +103,12 @@ def backups_of(editor: str, around: Surroundings) -> tuple[Write, ...]:
 
 
 def unreadable(path: Path, error: ExportError, effect: str) -> Finding:
-    """Return what to say of a file that cannot be read."""
-    found = re.search(r"(?:\A|, )line (\d+)", error.message)
-    line = None if found is None else int(found[1])
-    return Finding("unreadable", Severity.ERROR, path, line, "", error.message, effect, error.hint)
+    """Return what to say of a file that cannot be read; where it is told, the place and the reason each once."""
+    found = re.search(r"(?:\A|, )line (\d+), column (\d+): ", error.message)
+    if found is None:
+        return Finding("unreadable", Severity.ERROR, path, None, "", error.message, effect, error.hint)
+    what, place = error.message[found.end() :], f"Look at line {found[1]}, column {found[2]}"
+    return Finding("unreadable", Severity.ERROR, path, int(found[1]), "", what, effect, place)
 
 
 def checked(

@@ -112,7 +112,8 @@ def test_a_broken_file_is_refused_with_its_line_and_what_the_editor_makes_of_it(
         made.export(cases.chosen(), around, Way.MERGE)
     assert (told.value.hint or "").startswith("As it is, ")
     (finding,) = made.check(around, None)
-    assert (finding.code, finding.line) == ("unreadable", 2)
+    assert (finding.code, finding.line, finding.fix) == ("unreadable", 2, "Look at line 2, column 1")
+    assert path.name not in finding.message, "it stands above the finding"
     assert path.read_text() == "\n}{"
 
 
