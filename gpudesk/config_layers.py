@@ -87,7 +87,9 @@ class _Layers:
         found = self._typed_engines() or self._file_engines() or self._environment_engines()
         unique: dict[str, tuple[EngineAddress, EngineOrigin]] = {}
         for address, origin in found:
-            unique.setdefault(address.url, (self._with_options(address), origin))
+            # Both lead to one server; two entries would show, and pin, every model of it twice.
+            place = address.url.replace("://localhost:", "://127.0.0.1:")
+            unique.setdefault(place, (self._with_options(address), origin))
         return list(unique.values())
 
     def _typed_engines(self) -> list[tuple[EngineAddress, EngineOrigin]]:

@@ -265,6 +265,8 @@ def test_the_same_engine_twice_is_one(path: Path) -> None:
     assert urls(layered(path, overrides=Overrides(ollama=("localhost", "http://localhost:11434/")))) == [
         "http://localhost:11434"
     ]
+    one_server = Overrides(ollama=("127.0.0.1", "localhost", "0.0.0.0", "localhost:11435"))
+    assert urls(layered(path, overrides=one_server)) == ["http://127.0.0.1:11434", "http://localhost:11435"]
 
 
 def test_a_typed_address_that_is_wrong_stops(path: Path) -> None:
