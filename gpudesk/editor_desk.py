@@ -245,6 +245,9 @@ class EditorChoice:
         """Say why models that an editor asks for do not stay loaded together; None where they do or nobody knows."""
         from gpudesk.exports.values import ChosenModel
 
+        here = {engine.url for engine in self._desk.engines if engine.local}
+        if any(each.engine_url not in here for each in planned):
+            return None  # its cards are not these, and its headers are far away
         try:
             self._read([each for model in planned if (each := self._installed(model.name)) is not None])
             together = self._judge(

@@ -517,3 +517,20 @@ def test_a_slow_engine_does_not_make_a_check_wait(place: Place) -> None:
     assert place.run("check")[0] == ExitCode.OK
     assert not ended.is_set()
     release.set()
+
+
+def test_nobody_reads_headers_of_another_computers_models(place: Place) -> None:
+    from gpudesk.domain.engine import Engine
+    from gpudesk.editor_desk import EditorChoice
+    from gpudesk.exports.foresight import Planned
+    from gpudesk.stores.working_sets import WorkingSetStore
+    from tests.desks import NOW
+
+    class Nobody:
+        def __getattr__(self, name: str) -> Any:
+            pytest.fail(f"{name} is asked")
+
+    url = "http://gpu-box.lan:11434"
+    desk = Desk(NOW, engines=(Engine(url, reachable=True, local=False),))
+    choice = EditorChoice(desk, Nobody(), WorkingSetStore(place.home))
+    assert choice.why_apart((Planned("qwen3:30b", url, 8192),)) is None
