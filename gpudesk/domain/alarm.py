@@ -20,7 +20,7 @@ class AlarmKind(StrEnum):
     STUCK_LOAD = "stuck_load"
     """A runner has been loading for much longer than a load takes."""
     LEFT_BEHIND = "left_behind"
-    """A runner lives on although its server ended or its model was unloaded, and holds memory that nobody gives back."""
+    """A runner lives on though its server ended or its model was unloaded, and nobody gives its memory back."""
     LOW_MEMORY = "low_memory"
     """Less memory is free on a card than the user wants to know about."""
     HOT_CARD = "hot_card"
