@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from gpudesk.acting import Folders
+    from gpudesk.acting.opening import Folders
     from gpudesk.commands.acting_session import ActingMeans
     from gpudesk.commands.editors_session import EditorMeans
     from gpudesk.commands.planning_session import PlanningMeans
-    from gpudesk.config import EngineAddress, Settings
+    from gpudesk.config.settings import EngineAddress, Settings
     from gpudesk.desk_planner import DeskPlanner
     from gpudesk.domain.desk import Desk
     from gpudesk.domain.host import Host
@@ -144,7 +144,7 @@ class _SimulatedHost:
 
 def _simulated(settings: Settings, scenario: str, banner: str) -> Workstation:
     """Start the simulation; the same sources read it that would read this computer, and nothing of this computer."""
-    from gpudesk.config import EngineAddress
+    from gpudesk.config.settings import EngineAddress
     from gpudesk.sim.workstation import SimulatedWorkstation
 
     simulated = SimulatedWorkstation(scenario)
@@ -217,7 +217,7 @@ def with_pins(workstation: Workstation) -> Workstation:
     """Return a workstation whose desk tells whether the user's pins hold; a simulated one has none."""
     if workstation.demo:
         return workstation
-    from gpudesk.acting import own_folders
+    from gpudesk.acting.opening import own_folders
     from gpudesk.screen_wiring import LatePins
 
     return replace(workstation, sources=(*workstation.sources, LatePins(own_folders)))
@@ -258,7 +258,7 @@ def editor_surroundings(folders: Folders, *, demo: bool) -> Surroundings:
 
 @contextmanager
 def _own_folders() -> Iterator[Folders]:
-    from gpudesk.acting import own_folders
+    from gpudesk.acting.opening import own_folders
 
     yield own_folders()
 
@@ -269,7 +269,7 @@ def _temporary_folders() -> Iterator[Folders]:
     import tempfile
     from pathlib import Path
 
-    from gpudesk.acting import Folders
+    from gpudesk.acting.opening import Folders
 
     with tempfile.TemporaryDirectory(prefix="gpudesk-demo-", ignore_cleanup_errors=True) as folder:
         yield Folders(Path(folder) / "data", Path(folder) / "state")

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
     from gpudesk.commands.acting_session import ActingMeans
     from gpudesk.commands.planning_session import PlanningMeans
-    from gpudesk.config_layers import Effective, Overrides
+    from gpudesk.config.layers import Effective, Overrides
     from gpudesk.workstation import Workstation
 
     Options = argparse.Namespace | SimpleNamespace
 
 
 def _overrides(options: Options) -> Overrides:
-    from gpudesk.config_layers import Overrides
+    from gpudesk.config.layers import Overrides
 
     given = vars(options)
     return Overrides(
@@ -45,8 +45,8 @@ def _overrides(options: Options) -> Overrides:
 
 def _configured(options: Options) -> Effective:
     """Read the configuration and put the command line on top."""
-    from gpudesk.config_file import read_config_file
-    from gpudesk.config_layers import effective
+    from gpudesk.config.file import read_config_file
+    from gpudesk.config.layers import effective
     from gpudesk.paths import config_path
 
     named = vars(options).get("config")
@@ -78,7 +78,7 @@ def _check_scenario(name: str) -> None:
 
     known = scenario_names()
     if name not in known:
-        from gpudesk.config_values import nearest
+        from gpudesk.config.options import nearest
 
         close = nearest(name, known)
         hint = f"Did you mean {close}? " if close else ""
@@ -183,7 +183,7 @@ def _act(options: Options) -> int:
     """Run a command that changes something, or tells of it: the `run` of its module."""
     from importlib import import_module
 
-    from gpudesk.acting_arguments import MODULES
+    from gpudesk.arguments.acting import MODULES
 
     module = import_module(f"gpudesk.commands.{MODULES[options.verb]}")
     configured = _configured(options)
@@ -230,7 +230,7 @@ def _parsed(arguments: Sequence[str]) -> Options:
     """Parse; without arguments there is nothing to load a parser for."""
     if not arguments:
         return SimpleNamespace(verb=None, version=False)
-    from gpudesk.arguments import parse
+    from gpudesk.arguments.parser import parse
 
     return parse(arguments)
 
@@ -246,7 +246,8 @@ def _handle(arguments: Sequence[str]) -> int:
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return the exit code."""
-    from gpudesk import diagnostics, start
+    from gpudesk import start
+    from gpudesk.output import diagnostics
 
     start.pause_collector()
     try:

@@ -15,7 +15,7 @@ from gpudesk.watch.planning import Ground, PlannableModel
 
 if TYPE_CHECKING:
     from gpudesk.commands.planning import Situation
-    from gpudesk.config import Settings
+    from gpudesk.config.settings import Settings
     from gpudesk.domain.desk import Desk
     from gpudesk.domain.model import InstalledModel
     from gpudesk.fit.calibration import Calibration

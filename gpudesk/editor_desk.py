@@ -23,6 +23,7 @@ from gpudesk.records import dataclass, replace
 from gpudesk.units import gibibytes
 
 if TYPE_CHECKING:
+    from gpudesk.arguments.planner_values import AskedModel
     from gpudesk.domain.desk import Desk, LoadedModel
     from gpudesk.domain.model import InstalledModel, ModelDetails
     from gpudesk.exports.chosen import Judge
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from gpudesk.exports.values import Chosen, ChosenModel
     from gpudesk.fit.roles import Candidate
     from gpudesk.fit.values import Wanted
-    from gpudesk.planner_values import AskedModel
     from gpudesk.stores.working_sets import WorkingSetStore
     from gpudesk.watch.planning import Ground, PlannableModel, Planning
 

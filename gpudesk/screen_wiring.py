@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gpudesk.acting import Acting, Folders
+    from gpudesk.acting.guarding import Guard
+    from gpudesk.acting.opening import Acting, Folders
     from gpudesk.actions.ports import Ports
     from gpudesk.actions.values import Load
     from gpudesk.desk_planner import DeskPlanner
     from gpudesk.domain.desk import Desk
     from gpudesk.domain.pin import PinSample
-    from gpudesk.guarding import Guard
     from gpudesk.sources.pins import PinSource
     from gpudesk.stores.freed import FreedStore
     from gpudesk.stores.journal import FileJournal
@@ -37,7 +37,7 @@ class LateFolders:
 
     def get(self) -> Folders:
         """Return them; a demo's are made now."""
-        from gpudesk.acting import Folders, own_folders
+        from gpudesk.acting.opening import Folders, own_folders
 
         with self._lock:
             if self._folders is None and self._demo:
@@ -112,7 +112,7 @@ class ScreenActing:
 
     def prepare(self, loads: Sequence[Load]) -> None:
         """Wait until what these models take can be told."""
-        from gpudesk.acting import prepare
+        from gpudesk.acting.opening import prepare
 
         ports = self._acting.ports
         prepare(ports, ports.watch.desk, loads, PREPARE_SECONDS)
@@ -146,14 +146,14 @@ class ActingOpener:
 
     def open(self, say: Callable[[str], None]) -> ScreenActing:
         """Open it; the guard tells with `say` what it does about pins."""
-        from gpudesk.acting import open_acting
-        from gpudesk.guarding import Guard
+        from gpudesk.acting.guarding import Guard
+        from gpudesk.acting.opening import open_acting
 
         settings = self._workstation.settings
         acting = open_acting(self._poller(), settings, self._folders.get(), self._planner)
         tell = None
         if settings.desktop_notifications and not self._workstation.demo:
-            from gpudesk.desktop import DesktopNotifier
+            from gpudesk.acting.desktop import DesktopNotifier
 
             tell = DesktopNotifier().tell
         guard = Guard(

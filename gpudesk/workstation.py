@@ -11,7 +11,7 @@ from gpudesk.records import dataclass
 
 if TYPE_CHECKING:
     from gpudesk.clock import Clock
-    from gpudesk.config import Settings
+    from gpudesk.config.settings import Settings
     from gpudesk.domain.desk import Desk, SourceState
     from gpudesk.domain.problem import Problem
     from gpudesk.sources.base import Source

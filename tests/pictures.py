@@ -15,7 +15,7 @@ from pathlib import Path
 
 from textual.pilot import Pilot
 
-from gpudesk.config import Settings
+from gpudesk.config.settings import Settings
 from gpudesk.domain.desk import Desk
 from gpudesk.ui.app import GpudeskApp
 from gpudesk.ui.editors.screen import EditorsScreen

@@ -9,7 +9,7 @@ import pytest
 
 from gpudesk.build import DEFAULT_SCENARIO, look_for_sources, open_workstation, scenario_names
 from gpudesk.clock import SYSTEM_CLOCK
-from gpudesk.config import EngineAddress, Settings
+from gpudesk.config.settings import EngineAddress, Settings
 from gpudesk.sim.nvml import SimulatedDriver
 from gpudesk.sim.workstation import SimulatedWorkstation
 from gpudesk.watch.poller import sample_once

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from gpudesk import __version__, arguments, cli
+from gpudesk import __version__, cli
+from gpudesk.arguments import parser as arguments
 from gpudesk.errors import UsageError
 from gpudesk.keymap import BINDINGS
 from gpudesk.sim.workstation import SimulatedWorkstation

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gpudesk.arguments.planner_values import AskedModel
 from gpudesk.domain.desk import Desk
 from gpudesk.domain.model import InstalledModel
 from gpudesk.domain.pin import PinState, PinWish
@@ -15,7 +16,6 @@ from gpudesk.errors import FailureKind, SourceError, UsageError
 from gpudesk.exports.chosen import Pick
 from gpudesk.exports.values import ChosenModel, Role
 from gpudesk.fit.values import LoadOptions
-from gpudesk.planner_values import AskedModel
 from gpudesk.records import replace as replaced
 from gpudesk.stores.working_sets import WorkingSetStore
 from gpudesk.watch.planning import PlannableModel

@@ -40,7 +40,9 @@ def test_the_version_loads_hardly_anything(option: str) -> None:
 
 
 def test_the_command_line_itself_is_light() -> None:
-    modules = modules_after("import gpudesk.cli, gpudesk.arguments; gpudesk.arguments.parse(['status', '--json'])")
+    modules = modules_after(
+        "import gpudesk.cli; from gpudesk.arguments import parser; parser.parse(['status', '--json'])"
+    )
     assert (
         heavy(modules, (*SCREEN, "httpcore", "httpx", "pynvml", "psutil", "platformdirs", "tomli_w", "ctypes")) == set()
     )
@@ -67,7 +69,7 @@ def test_the_simulation_is_loaded_for_demos_only() -> None:
 
 def test_wiring_this_computer_loads_no_heavy_library() -> None:
     code = (
-        "from gpudesk.build import open_workstation; from gpudesk.config import EngineAddress, Settings\n"
+        "from gpudesk.build import open_workstation; from gpudesk.config.settings import EngineAddress, Settings\n"
         "open_workstation(Settings(engines=(EngineAddress('http://127.0.0.1:1'),)))"
     )
     assert heavy(modules_after(code), (*SCREEN, "httpcore", "pynvml")) == set()
@@ -79,7 +81,7 @@ def test_the_first_plan_finds_its_modules_loaded_with_the_headers() -> None:
         "class Source:\n"
         "    def find_all(self, models): return (), ()\n"
         "    def close(self): pass\n"
-        "from gpudesk.config import Settings\n"
+        "from gpudesk.config.settings import Settings\n"
         "DeskPlanner(Settings(), Source).read([])\n"
         "from gpudesk.fit.swap_cost import load_seconds; load_seconds(1 << 30)"
     )

@@ -13,7 +13,7 @@ import pytest
 from gpudesk import learn_later
 from gpudesk.clock import SYSTEM_CLOCK
 from gpudesk.commands import watch
-from gpudesk.config import Settings
+from gpudesk.config.settings import Settings
 from gpudesk.workstation import Workstation
 
 pytestmark = pytest.mark.usefixtures("own_folders")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gpudesk.arguments import parse
+from gpudesk.arguments.parser import parse
 
 UNIT = Path(__file__).parents[1] / "packaging" / "gpudesk-guard.service"
 

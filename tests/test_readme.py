@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from gpudesk.arguments import parse
+from gpudesk.arguments.parser import parse
 from gpudesk.errors import ExitCode
 from gpudesk.keymap import BINDINGS, check_keymap, display_key
-from gpudesk.output import schema_fields
+from gpudesk.output.desk_json import schema_fields
 from tests.fit import report
 
 ROOT = Path(__file__).parents[1]

@@ -9,7 +9,7 @@ from gpudesk import build
 from gpudesk.actions import previews
 from gpudesk.actions.run import run
 from gpudesk.actions.values import Ending, Origin
-from gpudesk.config import Settings
+from gpudesk.config.settings import Settings
 from gpudesk.domain.pin import Pin
 from gpudesk.screen_wiring import ActingOpener, LateFolders, LatePins, Once
 from gpudesk.watch.poller import Poller

@@ -7,21 +7,22 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
-from gpudesk import acting, diagnostics
+from gpudesk.acting import opening
 from gpudesk.actions.values import Ending, JournalEntry, Origin, Outcome
 from gpudesk.commands.acting_session import HEADER_SECONDS, ActingMeans, Session, open_session
 from gpudesk.errors import ExitCode, GpudeskError, RefusedError
+from gpudesk.output import diagnostics
 from gpudesk.records import dataclass
 from gpudesk.units import age
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpudesk.acting import Acting
+    from gpudesk.acting.opening import Acting
     from gpudesk.actions.values import Load, Preview
-    from gpudesk.config import Settings
+    from gpudesk.config.settings import Settings
     from gpudesk.domain.keep_alive import KeepAliveWish
-    from gpudesk.status_text import Style
+    from gpudesk.output.status_text import Style
     from gpudesk.stores.unfinished import UnfinishedAction
 
 
@@ -108,7 +109,7 @@ def refuse_read_only(settings: Settings) -> None:
 
 def prepare(session: Session, loads: Sequence[Load]) -> None:
     """Wait until it can be told what these models take."""
-    acting.prepare(session.acting.ports, session.desk, loads, HEADER_SECONDS)
+    opening.prepare(session.acting.ports, session.desk, loads, HEADER_SECONDS)
 
 
 def wished_keep_alive(given: Mapping[str, Any], session: Session) -> KeepAliveWish | None:
@@ -151,7 +152,7 @@ def confirmed(preview: Preview, request: ActingRequest, session: Session) -> Out
             "Add --yes to do it all the same",
             after=preview.before,
         )
-    from gpudesk.action_text import preview_lines
+    from gpudesk.output.action_text import preview_lines
 
     for line in preview_lines(preview, style_for(sys.stderr, session.settings)):
         diagnostics.say(line)
@@ -230,7 +231,7 @@ def _tell_preview(preview: Preview, request: ActingRequest, session: Session, ou
     if request.as_json:
         _write_document(preview, None, session, out)
     else:
-        from gpudesk.action_text import preview_lines
+        from gpudesk.output.action_text import preview_lines
 
         _write_lines(preview_lines(preview, style_for(out, session.settings)), session, out)
     if preview.refusal is None:
@@ -243,7 +244,7 @@ def _tell_outcome(preview: Preview, outcome: Outcome, request: ActingRequest, se
     if request.as_json:
         _write_document(preview, outcome, session, out)
     elif outcome.ending is Ending.DONE:
-        from gpudesk.action_text import outcome_lines
+        from gpudesk.output.action_text import outcome_lines
 
         style = style_for(out, session.settings)
         notes = () if preview.steps else preview.notes
@@ -261,7 +262,7 @@ def _write_lines(lines: Sequence[str], session: Session, out: TextIO) -> None:
 
 
 def _write_document(preview: Preview, outcome: Outcome | None, session: Session, out: TextIO) -> None:
-    from gpudesk.action_output import document
-    from gpudesk.output import to_json
+    from gpudesk.output.action_json import document
+    from gpudesk.output.desk_json import to_json
 
     out.write(to_json(document(preview, outcome, demo=session.banner is not None), indented=True) + "\n")

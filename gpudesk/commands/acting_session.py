@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from gpudesk import acting
+from gpudesk.acting import opening
 from gpudesk.commands.means import LOOK_SECONDS, Means, opened
 from gpudesk.errors import FailureKind, SourceError
 from gpudesk.records import dataclass
@@ -16,8 +16,8 @@ from gpudesk.workstation import NothingFoundError, found_in
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gpudesk.acting import Acting
-    from gpudesk.config import Settings
+    from gpudesk.acting.opening import Acting
+    from gpudesk.config.settings import Settings
     from gpudesk.domain.desk import Desk
     from gpudesk.watch.poller import Poller
 
@@ -65,7 +65,7 @@ def open_session(means: ActingMeans, *, needs_engine: bool = True) -> Iterator[S
     with opened(means) as here:
         workstation = here.workstation
         poller = Poller(here.sources, workstation.clock, limits=workstation.settings.alarms)
-        acting_here = acting.open_acting(poller, workstation.settings, here.folders, here.planning)
+        acting_here = opening.open_acting(poller, workstation.settings, here.folders, here.planning)
         poller.start()
         try:
             desk = _first_look(poller, {source.name for source in here.sources})

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gpudesk.commands.planning_session import PlanningMeans
-    from gpudesk.output import Value
+    from gpudesk.output.desk_json import Value
 
 SIZE_LIMIT_BYTES = 1 << 20
 """A budget larger than this is something else by mistake."""
@@ -86,8 +86,8 @@ def _text(path: Path, where: str) -> str:
 
 
 def _full(request: BudgetRequest, file: BudgetFile, means: PlanningMeans, here: Here, out: TextIO) -> int:
-    from gpudesk.budget_output import budget_document, budget_lines
     from gpudesk.fit.claims import check_claims
+    from gpudesk.output.budget import budget_document, budget_lines
 
     cards = _cards(request, file, means, here)
     measured, file = measured_on(file, cards, here)
@@ -132,7 +132,7 @@ def _memory_of(name: str) -> int | None:
 
 
 def _simple(request: BudgetRequest, file: BudgetFile, where: str, here: Here, out: TextIO) -> int:
-    from gpudesk.budget_output import simple_document, simple_lines, simple_verdict
+    from gpudesk.output.budget import simple_document, simple_lines, simple_verdict
 
     sizes, notes = _simple_cards(request, file, here)
     host, host_notes = _simple_host(request, file, here)
@@ -180,7 +180,7 @@ def _exit_code(verdict: Verdict) -> int:
 
 
 def _write_json(content: dict[str, Value], out: TextIO) -> None:
-    from gpudesk.output import to_json
+    from gpudesk.output.desk_json import to_json
 
     out.write(to_json(content, indented=True) + "\n")
 

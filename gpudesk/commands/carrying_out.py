@@ -9,12 +9,12 @@ import sys
 import threading
 from typing import TYPE_CHECKING, TextIO
 
-from gpudesk import diagnostics
-from gpudesk.action_text import progress_text
 from gpudesk.actions.run import run
 from gpudesk.actions.values import Origin
 from gpudesk.cancellation import Cancellation
-from gpudesk.columns import cut
+from gpudesk.output import diagnostics
+from gpudesk.output.action_text import progress_text
+from gpudesk.output.columns import cut
 
 if TYPE_CHECKING:
     from types import FrameType

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from gpudesk import __version__, paths
-from gpudesk.config_layers import Effective
+from gpudesk.config.layers import Effective
 from gpudesk.records import dataclass
 from gpudesk.text import clean
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TextIO
 
-from gpudesk import diagnostics
 from gpudesk.errors import ExitCode
+from gpudesk.output import diagnostics
 from gpudesk.paths import shortened
 from gpudesk.quantities import bytes_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gpudesk.config import EngineAddress
-    from gpudesk.config_layers import Effective, EngineOrigin
+    from gpudesk.config.layers import Effective, EngineOrigin
+    from gpudesk.config.settings import EngineAddress
 
 
 def run(what: str, configured: Effective, out: TextIO) -> int:

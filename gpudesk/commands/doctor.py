@@ -16,13 +16,13 @@ from gpudesk.units import celsius, gibibytes, percent, watts
 from gpudesk.workstation import DRIVER_SOURCE, ENGINE_PREFIX, Workstation, is_readable
 
 if TYPE_CHECKING:
-    from gpudesk.config_layers import Effective
+    from gpudesk.config.layers import Effective
     from gpudesk.domain.desk import CardState, Desk
     from gpudesk.domain.engine import Engine
     from gpudesk.domain.reading import Sample
-    from gpudesk.output import Value
+    from gpudesk.output.desk_json import Value
+    from gpudesk.output.status_text import Style
     from gpudesk.sources.base import Source
-    from gpudesk.status_text import Style
 
 SKEW_SECONDS = 5.0
 """A clock this far off makes an engine's times worth a remark."""
@@ -84,7 +84,7 @@ def run(
     )
     usable = is_readable(desk)
     if as_json:
-        from gpudesk.output import to_json
+        from gpudesk.output.desk_json import to_json
 
         out.write(to_json(_document(desk, groups, usable=usable, demo=workstation.demo), indented=True) + "\n")
     else:
@@ -203,7 +203,7 @@ def lines_of(groups: tuple[Group, ...], style: Style, banner: str | None) -> lis
 
 
 def _document(desk: Desk, groups: tuple[Group, ...], *, usable: bool, demo: bool) -> dict[str, Value]:
-    from gpudesk.output import SCHEMA_VERSION, timestamp
+    from gpudesk.output.desk_json import SCHEMA_VERSION, timestamp
 
     return {
         "schema_version": SCHEMA_VERSION,

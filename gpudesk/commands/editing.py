@@ -10,9 +10,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from gpudesk import diagnostics
 from gpudesk.commands import acting
 from gpudesk.errors import ExitCode, GpudeskError, RefusedError, StoreError, UsageError
+from gpudesk.output import diagnostics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TextIO
 
-from gpudesk import diagnostics
 from gpudesk.commands import acting
 from gpudesk.commands.editors_change import confirmed, make_change, migrate, restore, write, write_document, write_lines
 from gpudesk.commands.editors_session import EditorMeans, EditorSession, open_editors
 from gpudesk.commands.editors_text import check_lines, list_lines, show_lines
 from gpudesk.errors import ExitCode, UsageError
+from gpudesk.output import diagnostics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +82,7 @@ def _list(given: Mapping[str, Any], means: EditorMeans, out: TextIO) -> int:
     with open_editors(means, whole=False) as session:
         states = _states(given["editor"], session)
         if given["json"]:
-            from gpudesk.editors_output import states_document
+            from gpudesk.output.editors_json import states_document
 
             write_document(out, states_document(states))
         else:
@@ -97,7 +97,7 @@ def _show(editor: Editor, given: Mapping[str, Any], means: EditorMeans, out: Tex
         (state,) = _states(editor.id, session)
         writes = backups(editor.id, state=session.folders.state)
         if given["json"]:
-            from gpudesk.editors_output import show_document
+            from gpudesk.output.editors_json import show_document
 
             write_document(out, show_document(state, writes))
         else:
@@ -117,7 +117,7 @@ def _check(given: Mapping[str, Any], means: EditorMeans, out: TextIO) -> int:
             if fixed and not given["dry_run"]:
                 states = [state for state in _states(given["editor"], session) if state.found or given["editor"]]
         if given["json"]:
-            from gpudesk.editors_output import check_document
+            from gpudesk.output.editors_json import check_document
 
             write_document(out, check_document(states, fixed))
         else:

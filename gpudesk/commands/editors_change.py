@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TextIO
 
-from gpudesk import diagnostics
 from gpudesk.commands import acting
 from gpudesk.commands.editors_session import EditorMeans, EditorSession, open_editors
 from gpudesk.commands.editors_text import chosen_lines, diff_lines
 from gpudesk.errors import ExitCode, RefusedError, UsageError
 from gpudesk.exports.overview import is_found, migrating
+from gpudesk.output import diagnostics
 from gpudesk.records import replace
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gpudesk.exports.editor import Editor
     from gpudesk.exports.values import Chosen, Export, Way
     from gpudesk.exports.writing import Applied
-    from gpudesk.output import Value
+    from gpudesk.output.desk_json import Value
 
 
 def write(editor: Editor, given: Mapping[str, Any], means: EditorMeans, out: TextIO) -> int:
@@ -96,7 +96,7 @@ def _carried_out(
         except RefusedError as error:
             refusal = error
     if given["json"]:
-        from gpudesk.editors_output import export_document
+        from gpudesk.output.editors_json import export_document
 
         write_document(out, export_document(export, picked, chosen, applied))
     if refusal is not None:
@@ -216,6 +216,6 @@ def write_lines(out: TextIO, lines: list[str], session: EditorSession) -> None:
 
 def write_document(out: TextIO, document: dict[str, Value]) -> None:
     """Print JSON."""
-    from gpudesk.output import to_json
+    from gpudesk.output.desk_json import to_json
 
     out.write(to_json(document, indented=True) + "\n")

@@ -14,8 +14,8 @@ from gpudesk.watch.names import CARDS, PINS, PROCESSES, is_catalog, is_details
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gpudesk.acting import Folders
-    from gpudesk.config import Settings
+    from gpudesk.acting.opening import Folders
+    from gpudesk.config.settings import Settings
     from gpudesk.domain.desk import Desk
     from gpudesk.editor_desk import EditorChoice
     from gpudesk.exports.editor import Surroundings

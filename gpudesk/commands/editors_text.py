@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpudesk.columns import Column, table
 from gpudesk.exports.values import Role, Severity
+from gpudesk.output.columns import Column, table
 from gpudesk.paths import shortened
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gpudesk.exports.overview import EditorState
     from gpudesk.exports.values import Chosen, ChosenModel, Export, Finding
     from gpudesk.exports.written import Write
-    from gpudesk.status_text import Style
+    from gpudesk.output.status_text import Style
 
 _COLUMNS = (Column("EDITOR"), Column("NAME", rank=1), Column("STATE"), Column("FILE", rank=2))
 

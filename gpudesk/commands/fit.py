@@ -15,13 +15,13 @@ from gpudesk.errors import ExitCode, UsageError
 from gpudesk.fit.values import Verdict, Wanted
 
 if TYPE_CHECKING:
+    from gpudesk.arguments.planner_values import AskedModel
     from gpudesk.commands.fit_request import FitRequest
     from gpudesk.commands.planning_session import PlanningMeans
-    from gpudesk.config import Settings
+    from gpudesk.config.settings import Settings
     from gpudesk.domain.desk import Desk
     from gpudesk.domain.model import InstalledModel
     from gpudesk.fit.values import Plan
-    from gpudesk.planner_values import AskedModel
     from gpudesk.sources.model_metadata import FoundModel, ModelMetadataSource
 
 SIBLINGS_MOST = 4
@@ -158,13 +158,13 @@ def _print(
     plan: Plan, request: FitRequest, situation: Situation, out: TextIO, settings: Settings, banner: str | None
 ) -> None:
     if request.as_json:
-        from gpudesk.fit_output import document
-        from gpudesk.output import to_json
+        from gpudesk.output.desk_json import to_json
+        from gpudesk.output.fit import document
 
         out.write(to_json(document(plan), indented=True) + "\n")
         return
     from gpudesk.commands.planning import style_of
-    from gpudesk.fit_output import plan_lines
+    from gpudesk.output.fit import plan_lines
 
     style = style_of(out, settings)
     lines = plan_lines(plan, style, engine=situation.engine, banner=banner, explain=request.explain)

@@ -11,10 +11,10 @@ from gpudesk.fit.values import LoadOptions
 from gpudesk.records import replace
 
 if TYPE_CHECKING:
+    from gpudesk.arguments.planner_values import AskedModel
     from gpudesk.commands.fit_request import FitRequest
     from gpudesk.fit.llama_server import FitOutcome
     from gpudesk.fit.values import CardBudget, EngineProfile, Wanted
-    from gpudesk.planner_values import AskedModel
     from gpudesk.sources.model_metadata import FoundModel
 
 UNTRAINED_CONTEXT = 4096

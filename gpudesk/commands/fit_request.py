@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from gpudesk.fit.values import LoadOptions
 
 if TYPE_CHECKING:
+    from gpudesk.arguments.planner_values import AskedModel
     from gpudesk.fit.values import EngineProfile
-    from gpudesk.planner_values import AskedModel
     from gpudesk.sources.model_metadata import FoundModel
 
 

@@ -6,7 +6,8 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any, TextIO
 
-from gpudesk import acting, start
+from gpudesk import start
+from gpudesk.acting import opening
 from gpudesk.errors import ExitCode
 from gpudesk.watch.names import CARDS, PROCESSES, engine_url, is_catalog
 
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import FrameType
 
+    from gpudesk.acting.guarding import Guard
     from gpudesk.clock import Clock
     from gpudesk.commands.acting_session import ActingMeans
-    from gpudesk.guarding import Guard
     from gpudesk.sources.base import Source
     from gpudesk.stores.process_lock import ProcessLock
     from gpudesk.workstation import Workstation
@@ -40,16 +41,16 @@ def run(given: Mapping[str, Any], means: ActingMeans, out: TextIO) -> int:
     Raises:
         BrokenPipeError: whoever read along left.
     """
-    from gpudesk.guarding import Guard
+    from gpudesk.acting.guarding import Guard
     from gpudesk.watch.poller import Poller
 
     workstation = means.workstation()
     try:
         with means.folders() as folders:
-            sources = acting.watch_sources(guard_sources(workstation.sources), folders)
+            sources = opening.watch_sources(guard_sources(workstation.sources), folders)
             settings = workstation.settings
             poller = Poller(sources, workstation.clock, limits=settings.alarms)
-            opened = acting.open_acting(poller, settings, folders, lambda: means.planning(workstation))
+            opened = opening.open_acting(poller, settings, folders, lambda: means.planning(workstation))
             lines = _Lines(out, workstation.clock, as_json=given["json"])
             lock = opened.guard_lock()
             guard = Guard(
@@ -99,7 +100,7 @@ class _Lines:
         self.broken: OSError | None = None
 
     def say(self, text: str) -> None:
-        from gpudesk.output import timestamp, to_json
+        from gpudesk.output.desk_json import timestamp, to_json
 
         now = self._clock.now()
         if self._as_json:
@@ -117,7 +118,7 @@ class _Lines:
 def _desktop(workstation: Workstation) -> Callable[[Sequence[str]], None] | None:
     if not workstation.settings.desktop_notifications:
         return None
-    from gpudesk.desktop import DesktopNotifier
+    from gpudesk.acting.desktop import DesktopNotifier
 
     return DesktopNotifier().tell
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
-from gpudesk import diagnostics
-from gpudesk.action_output import SCHEMA_VERSION, entry_value, log_document
-from gpudesk.action_text import journal_line
 from gpudesk.commands import acting
 from gpudesk.errors import ExitCode, UsageError
+from gpudesk.output import diagnostics
+from gpudesk.output.action_json import SCHEMA_VERSION, entry_value, log_document
+from gpudesk.output.action_text import journal_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,7 +42,7 @@ def run(given: Mapping[str, Any], means: ActingMeans, out: TextIO) -> int:
         entries = journal.read(limit)
         write = _writer(given, means, out)
         if given["json"] and not given["follow"]:
-            from gpudesk.output import to_json
+            from gpudesk.output.desk_json import to_json
 
             out.write(to_json(log_document(entries), indented=True) + "\n")
             return ExitCode.OK
@@ -57,7 +57,7 @@ def run(given: Mapping[str, Any], means: ActingMeans, out: TextIO) -> int:
 
 def _writer(given: Mapping[str, Any], means: ActingMeans, out: TextIO) -> Callable[[JournalEntry], None]:
     if given["json"]:
-        from gpudesk.output import to_json
+        from gpudesk.output.desk_json import to_json
 
         def write_json(entry: JournalEntry) -> None:
             out.write(to_json({"schema_version": SCHEMA_VERSION, **entry_value(entry)}) + "\n")

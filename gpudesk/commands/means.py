@@ -6,15 +6,15 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from gpudesk import acting
+from gpudesk.acting import opening
 from gpudesk.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-    from gpudesk.acting import Folders
-    from gpudesk.config import Settings
+    from gpudesk.acting.opening import Folders
+    from gpudesk.config.settings import Settings
     from gpudesk.desk_planner import DeskPlanner
     from gpudesk.sources.base import Source
     from gpudesk.workstation import Workstation
@@ -58,7 +58,7 @@ def opened(means: Means) -> Iterator[Opened]:
 
     try:
         with means.folders() as folders:
-            yield Opened(workstation, folders, acting.watch_sources(workstation.sources, folders), planning)
+            yield Opened(workstation, folders, opening.watch_sources(workstation.sources, folders), planning)
     finally:
         for planner in planners:
             planner.close()

@@ -16,11 +16,11 @@ from gpudesk.units import gibibytes
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gpudesk.config import Settings
+    from gpudesk.config.settings import Settings
     from gpudesk.domain.desk import CardState, Desk, LoadedModel
     from gpudesk.domain.engine import Engine
     from gpudesk.fit.card_table import KnownCard
-    from gpudesk.status_text import Style
+    from gpudesk.output.status_text import Style
 
 NO_CARD_HINT = 'Say which card is meant: --card "RTX 4090" or --vram 24GiB'
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gpudesk.commands.fit_request import FitRequest
-    from gpudesk.config import Settings
+    from gpudesk.config.settings import Settings
     from gpudesk.domain.desk import Desk
     from gpudesk.fit.calibration import Calibration
     from gpudesk.sources.model_metadata import ModelMetadataSource
@@ -61,8 +61,8 @@ def calibration_from(directory: Path | None) -> Calibration | None:
     """Read the measured points; what is wrong with their store is said on stderr."""
     if directory is None:
         return None
-    from gpudesk import diagnostics
     from gpudesk.fit.calibration import Calibration
+    from gpudesk.output import diagnostics
     from gpudesk.sources.calibration_store import CalibrationStore
 
     store = CalibrationStore(directory)

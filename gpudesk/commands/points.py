@@ -24,7 +24,7 @@ def run(what: str, data_directory: Path, out: TextIO) -> int:
         count = store.forget()
         out.write(f"{count} measured point{'' if count == 1 else 's'} forgotten\n")
     elif what == "export":
-        from gpudesk.output import to_json
+        from gpudesk.output.desk_json import to_json
 
         points = store.read()
         out.write(
@@ -34,7 +34,7 @@ def run(what: str, data_directory: Path, out: TextIO) -> int:
     else:
         out.write("\n".join(_lines(store)) + "\n")
     if store.problem is not None:
-        from gpudesk import diagnostics
+        from gpudesk.output import diagnostics
 
         diagnostics.say(f"gpudesk: {store.problem}")
         return ExitCode.FAILED

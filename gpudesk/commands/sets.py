@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from gpudesk.commands.acting_session import ActingMeans
     from gpudesk.domain.working_set import SetModel, WorkingSet
-    from gpudesk.output import Value
+    from gpudesk.output.desk_json import Value
     from gpudesk.stores.working_sets import ListedSet, WorkingSetStore
 
 SCHEMA_VERSION = 1
@@ -179,6 +179,6 @@ def _value(working_set: WorkingSet) -> dict[str, Value]:
 
 
 def _write(out: TextIO, content: dict[str, Value]) -> None:
-    from gpudesk.output import to_json
+    from gpudesk.output.desk_json import to_json
 
     out.write(to_json(content, indented=True) + "\n")

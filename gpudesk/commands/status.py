@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING, TextIO
 
 from gpudesk.errors import ExitCode
-from gpudesk.status_text import Style, status_lines
+from gpudesk.output.status_text import Style, status_lines
 from gpudesk.workstation import NothingFoundError, Workstation, found_in, is_readable
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def run(workstation: Workstation, out: TextIO, *, as_json: bool, timeout_seconds
     desk = sample_once(workstation.sources, workstation.clock, timeout_seconds)
     found = found_in(desk, workstation.settings)
     if as_json:
-        from gpudesk.output import document, to_json
+        from gpudesk.output.desk_json import document, to_json
 
         content = document(desk, problems=workstation.problems, demo=workstation.demo)
         out.write(to_json(content, indented=True) + "\n")

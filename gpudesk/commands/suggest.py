@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, TextIO
 
-from gpudesk.columns import wrapped
 from gpudesk.commands.fit import situation_of
 from gpudesk.commands.fit_request import FitRequest, load_options
 from gpudesk.commands.planning_session import PlanningMeans, calibration_from, progress_on
 from gpudesk.errors import ExitCode, UsageError
 from gpudesk.fit.values import Verdict, Wanted
+from gpudesk.output.columns import wrapped
 from gpudesk.units import gibibytes
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from gpudesk.domain.desk import Desk
     from gpudesk.fit.roles import Candidate
     from gpudesk.fit.suggest import Suggestion
-    from gpudesk.output import Value
+    from gpudesk.output.desk_json import Value
+    from gpudesk.output.status_text import Style
     from gpudesk.sources.model_metadata import ModelMetadataSource
-    from gpudesk.status_text import Style
 
 SCHEMA_VERSION = 1
 
@@ -32,8 +32,8 @@ def run(roles: tuple[str, ...], request: FitRequest, means: PlanningMeans, out: 
         UsageError: no installed model can do a role.
         SourceError: no card, or nobody to tell about the models.
     """
-    from gpudesk import diagnostics
     from gpudesk.fit.suggest import missing_roles, suggest
+    from gpudesk.output import diagnostics
 
     with means.opened(request) as (workstation, desk):
         situation = situation_of(request, means, desk)
@@ -56,7 +56,7 @@ def run(roles: tuple[str, ...], request: FitRequest, means: PlanningMeans, out: 
         )  # fmt: skip
         banner = workstation.banner if workstation is not None else None
     if request.as_json:
-        from gpudesk.output import to_json
+        from gpudesk.output.desk_json import to_json
 
         out.write(to_json(suggest_document(roles, found), indented=True) + "\n")
     else:
@@ -118,8 +118,8 @@ def _candidates(
     request: FitRequest, situation: Situation, source: ModelMetadataSource, desk: Desk | None
 ) -> tuple[list[Candidate], tuple[str, ...]]:
     """Return every installed model that can be planned with, and in words why others cannot."""
+    from gpudesk.arguments.planner_values import AskedModel
     from gpudesk.fit.roles import Candidate
-    from gpudesk.planner_values import AskedModel
 
     installed = desk.installed if desk is not None and desk.installed else source.listing()
     found, failures = source.find_all(installed, progress_on(sys.stderr))

@@ -6,19 +6,19 @@ import os
 import sys
 from typing import TYPE_CHECKING, TextIO
 
-from gpudesk.columns import Column, table, wrapped
 from gpudesk.commands.fit_request import FitRequest, load_options
 from gpudesk.commands.planning_session import PlanningMeans, calibration_from, progress_on
 from gpudesk.errors import ExitCode, SourceError
 from gpudesk.fit.tiers import SMALL_MODEL_GB, TIERS, Tier, TierModel, tier_of, tiers
 from gpudesk.fit.values import Verdict, Wanted
+from gpudesk.output.columns import Column, table, wrapped
 from gpudesk.units import UNKNOWN, gibibytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpudesk.fit.values import EngineProfile
-    from gpudesk.output import Value
+    from gpudesk.output.desk_json import Value
     from gpudesk.sources.model_metadata import FoundModel, ModelMetadataSource
 
 SCHEMA_VERSION = 1
@@ -72,7 +72,7 @@ def run(request: FitRequest, means: PlanningMeans, out: TextIO) -> int:
         rows=rows,
     )
     if request.as_json:
-        from gpudesk.output import to_json
+        from gpudesk.output.desk_json import to_json
 
         out.write(to_json(tiers_document(result, notes), indented=True) + "\n")
         return ExitCode.OK
@@ -98,7 +98,7 @@ def _found(request: FitRequest, source: ModelMetadataSource) -> tuple[tuple[Foun
 
 
 def _wanted(request: FitRequest, number: int, found: FoundModel, profile: EngineProfile) -> Wanted:
-    from gpudesk.planner_values import AskedModel
+    from gpudesk.arguments.planner_values import AskedModel
 
     asked = request.models[number] if request.models else AskedModel(found.name)
     return Wanted(found.name, found.metadata, load_options(request, asked, found, profile), found.blob_digest)

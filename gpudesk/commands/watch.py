@@ -7,10 +7,11 @@ import signal
 import threading
 from typing import TYPE_CHECKING, TextIO
 
-from gpudesk import diagnostics, start
+from gpudesk import start
 from gpudesk.commands.status import style_for
 from gpudesk.errors import ExitCode
-from gpudesk.status_text import change_line, event_line
+from gpudesk.output import diagnostics
+from gpudesk.output.status_text import change_line, event_line
 from gpudesk.workstation import NothingFoundError, Workstation, found_in, is_settled
 
 if TYPE_CHECKING:
@@ -106,6 +107,6 @@ def _print_until(
 
 
 def _json_line(desk: Desk, workstation: Workstation) -> str:
-    from gpudesk.output import document, to_json
+    from gpudesk.output.desk_json import document, to_json
 
     return to_json(document(desk, problems=workstation.problems, demo=workstation.demo))

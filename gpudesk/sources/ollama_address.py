@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from gpudesk.config import EngineAddress
+from gpudesk.config.settings import EngineAddress
 from gpudesk.domain.problem import Problem
 from gpudesk.errors import UsageError
 from gpudesk.records import dataclass

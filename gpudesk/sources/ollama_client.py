@@ -20,7 +20,7 @@ from gpudesk.sources.ollama_address import is_local
 if TYPE_CHECKING:
     import httpcore
 
-    from gpudesk.config import EngineAddress
+    from gpudesk.config.settings import EngineAddress
     from gpudesk.sources.ollama_deadline import DeadlineBackend
 
 TIMEOUT_SECONDS = 8.0

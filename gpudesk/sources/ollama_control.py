@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gpudesk.actions.ports import PullProgress
     from gpudesk.actions.values import Load
     from gpudesk.cancellation import Cancellation
-    from gpudesk.config import EngineAddress
+    from gpudesk.config.settings import EngineAddress
 
 LOAD_SECONDS = 1800.0
 """For a load. Ollama itself gives up when a runner makes no headway for 5 minutes (OLLAMA_LOAD_TIMEOUT), but one that

@@ -16,7 +16,7 @@ from gpudesk.sources.ollama_address import is_local
 from gpudesk.text import clean
 
 if TYPE_CHECKING:
-    from gpudesk.config import EngineAddress
+    from gpudesk.config.settings import EngineAddress
     from gpudesk.sources.ollama_deadline import DeadlineBackend
 
 _CONNECTIONS = 8

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from textual import events
 
     from gpudesk.actions.values import Preview
-    from gpudesk.config import Settings
+    from gpudesk.config.settings import Settings
     from gpudesk.domain.desk import Desk
     from gpudesk.domain.event import Event
     from gpudesk.keymap import KeyAction

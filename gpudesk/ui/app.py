@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from textual.screen import Screen
     from textual.theme import Theme
 
-    from gpudesk.config import Settings
+    from gpudesk.config.settings import Settings
     from gpudesk.domain.problem import Problem
     from gpudesk.ui.acting_app import ActingMaker
     from gpudesk.ui.editors.port import EditorPort

@@ -9,7 +9,7 @@ from gpudesk.actions.lookup import loaded_now
 from gpudesk.actions.ports import Forecast, Ports
 from gpudesk.actions.run import run
 from gpudesk.actions.values import ActionId, Load, Origin, Preview, Step, StepKind
-from gpudesk.config import EngineAddress
+from gpudesk.config.settings import EngineAddress
 from gpudesk.sources.ollama import OllamaSource
 from gpudesk.sources.ollama_client import OllamaClient
 from gpudesk.sources.ollama_control import OllamaControl

@@ -27,7 +27,7 @@ from gpudesk.actions.values import (
 )
 from gpudesk.cancellation import Cancellation
 from gpudesk.clock import Clock
-from gpudesk.config import EngineAddress
+from gpudesk.config.settings import EngineAddress
 from gpudesk.domain.desk import Desk
 from gpudesk.domain.engine import DetailsSample
 from gpudesk.domain.keep_alive import FOREVER, KeepAliveWish

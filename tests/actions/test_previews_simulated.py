@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from gpudesk.action_forecast import ActionForecaster
+from gpudesk.acting.forecast import ActionForecaster
 from gpudesk.actions import previews
 from gpudesk.actions.lookup import find_loaded
 from gpudesk.actions.values import Ending, Load, Preview, StepKind
 from gpudesk.cancellation import Cancellation
-from gpudesk.config import EngineAddress, Settings
+from gpudesk.config.settings import EngineAddress, Settings
 from gpudesk.desk_planner import DeskPlanner
 from gpudesk.domain.desk import Desk
 from gpudesk.domain.pin import PinWish

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import TYPE_CHECKING, cast
 
-from gpudesk.action_forecast import ActionForecaster
+from gpudesk.acting.forecast import ActionForecaster
 from gpudesk.actions import previews
 from gpudesk.actions.values import Load, Preview
-from gpudesk.config import Settings
+from gpudesk.config.settings import Settings
 from gpudesk.desk_planner import DeskPlanner
 from gpudesk.domain.card import Card
 from gpudesk.domain.desk import CardShare, CardState, Desk, LoadedModel

@@ -13,15 +13,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from gpudesk import build, diagnostics
-from gpudesk.acting import Folders
-from gpudesk.acting_arguments import MODULES
-from gpudesk.arguments import parse
+from gpudesk import build
+from gpudesk.acting.opening import Folders
+from gpudesk.arguments.acting import MODULES
+from gpudesk.arguments.parser import parse
 from gpudesk.commands.acting_session import ActingMeans
-from gpudesk.config import EngineAddress, Settings
+from gpudesk.config.settings import EngineAddress, Settings
 from gpudesk.desk_planner import DeskPlanner
 from gpudesk.domain.pin import PinWish
 from gpudesk.errors import GpudeskError
+from gpudesk.output import diagnostics
 from gpudesk.sim.clock import RunningClock
 from gpudesk.sim.engine_settings import EngineSettings
 from gpudesk.sim.scenarios import Scenario

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpudesk.commands.planning_session import PlanningMeans
-from gpudesk.config import Settings
+from gpudesk.config.settings import Settings
 from gpudesk.domain.model import InstalledModel
 from gpudesk.errors import FailureKind, SourceError, UsageError
 from gpudesk.sources.model_metadata import FoundModel, ModelMetadataSource, Progress

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from gpudesk import action_output, cli
-from gpudesk.acting_arguments import MODULES
-from gpudesk.arguments import ACTING_VERBS, VERBS, build_parser, parse
-from gpudesk.config import EngineAddress, Settings
+from gpudesk import cli
+from gpudesk.arguments.acting import MODULES
+from gpudesk.arguments.parser import ACTING_VERBS, VERBS, build_parser, parse
+from gpudesk.config.settings import EngineAddress, Settings
 from gpudesk.errors import UsageError
+from gpudesk.output import action_json
 from gpudesk.records import replace
 from gpudesk.sim.workstation import SimulatedWorkstation
 from tests.command_line import nobody_listens
@@ -53,7 +54,7 @@ def keys_of(document: Any, place: str = "") -> Iterator[tuple[str, tuple[str, ..
             yield from keys_of(value, f"{place}[]")
 
 
-def check_documented(document: Any, fields: Any = action_output.FIELDS) -> set[str]:
+def check_documented(document: Any, fields: Any = action_json.FIELDS) -> set[str]:
     """Hold a document against what is written about it; return the places it has."""
     places = set()
     for place, keys in keys_of(document):
@@ -70,7 +71,7 @@ def test_every_key_of_the_document_is_written_down(rig: CommandRig) -> None:
     refused = rig.run("load", f"{SMALL}@8k", "--json", "--keep-alive", "0")
     assert refused.code == 4
     places |= check_documented(refused.document)
-    assert set(action_output.FIELDS) - places == {"outcome.missing[]"}
+    assert set(action_json.FIELDS) - places == {"outcome.missing[]"}
     assert done.document["schema_version"] == 1
     assert done.document["demo"] is False
     assert [step["kind"] for step in done.document["preview"]["steps"]] == ["unload", "load"]

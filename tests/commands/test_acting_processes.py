@@ -239,7 +239,7 @@ def test_the_guard_only_tells_when_nothing_may_be_changed(here: Processes) -> No
 def test_the_guard_loads_no_screen_and_no_formulas() -> None:
     code = (
         "import sys, json; sys.argv = ['gpudesk', 'guard']\n"
-        "import gpudesk.build, gpudesk.cli, gpudesk.commands.guard, gpudesk.guarding, gpudesk.watch.poller\n"
+        "import gpudesk.build, gpudesk.cli, gpudesk.commands.guard, gpudesk.acting.guarding, gpudesk.watch.poller\n"
         "print(json.dumps(sorted(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

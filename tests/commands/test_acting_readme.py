@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gpudesk.action_output import FIELDS, LOG_FIELDS, SET_FIELDS, Fields, schema_fields
+from gpudesk.output.action_json import FIELDS, LOG_FIELDS, SET_FIELDS, Fields, schema_fields
 from tests.commands.acting_rig import CHAT, EMBED, CommandRig
 
 README = Path(__file__).parents[2] / "README.md"

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from gpudesk.action_output import LOAD_FIELDS, LOG_FIELDS, SET_FIELDS
 from gpudesk.actions.values import ActionId, Load, Preview, Step, StepKind
 from gpudesk.domain.keep_alive import FOREVER
 from gpudesk.domain.pin import PinWish
 from gpudesk.files import write_whole
+from gpudesk.output.action_json import LOAD_FIELDS, LOG_FIELDS, SET_FIELDS
 from gpudesk.records import replace
 from gpudesk.stores.freed import Freed, FreedStore
 from gpudesk.stores.journal import FileJournal

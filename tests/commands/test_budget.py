@@ -11,7 +11,7 @@ import pytest
 from gpudesk.clock import SYSTEM_CLOCK
 from gpudesk.commands.budget import BudgetRequest, request_from, run
 from gpudesk.commands.planning_session import PlanningMeans
-from gpudesk.config import Settings
+from gpudesk.config.settings import Settings
 from gpudesk.domain.card import Card, CardProcess, CardsSample, Driver, ProcessAccounting
 from gpudesk.domain.desk import Desk
 from gpudesk.domain.host import Host

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gpudesk.commands import config
-from gpudesk.config_file import read_config_file
-from gpudesk.config_layers import Effective, Overrides, effective
+from gpudesk.config.file import read_config_file
+from gpudesk.config.layers import Effective, Overrides, effective
 
 TEXT = """\
 [screen]

@@ -9,9 +9,9 @@ import pytest
 from gpudesk.build import open_workstation
 from gpudesk.commands import checks, doctor, driver_checks
 from gpudesk.commands.checks import Check, Group, State, masked
-from gpudesk.config import Settings
-from gpudesk.config_file import read_config_file
-from gpudesk.config_layers import Effective, Overrides, effective
+from gpudesk.config.file import read_config_file
+from gpudesk.config.layers import Effective, Overrides, effective
+from gpudesk.config.settings import Settings
 from gpudesk.errors import FailureKind, SourceError
 from gpudesk.workstation import Workstation
 from tests.commands.test_status import CARDS, REFUSED, workstation
@@ -169,7 +169,7 @@ def test_what_a_library_exports(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_groups_are_aligned() -> None:
-    from gpudesk.status_text import Style
+    from gpudesk.output.status_text import Style
 
     group = Group("things", (Check("a", "one"), Check("long name", "two", State.PROBLEM, "do it")))
     assert doctor.lines_of((group,), Style(), None) == [

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from gpudesk import arguments
-from gpudesk.acting import Folders
+from gpudesk.acting.opening import Folders
+from gpudesk.arguments import parser as arguments
 from gpudesk.build import _simulated_sources, editor_means
 from gpudesk.commands import acting, editors
 from gpudesk.commands.editors_session import EditorMeans
-from gpudesk.config import EngineAddress, Settings
+from gpudesk.config.settings import EngineAddress, Settings
 from gpudesk.desk_planner import DeskPlanner
 from gpudesk.domain.desk import Desk
 from gpudesk.domain.pin import PinSample

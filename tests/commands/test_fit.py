@@ -12,19 +12,19 @@ from typing import Any
 
 import pytest
 
+from gpudesk.arguments.planner_values import AskedModel
 from gpudesk.build import open_workstation, planning_means
 from gpudesk.commands import fit
 from gpudesk.commands.fit import smaller_siblings
 from gpudesk.commands.fit_request import FitRequest, load_options, request_from
 from gpudesk.commands.planning_session import PlanningMeans, progress_on
-from gpudesk.config import Settings
+from gpudesk.config.settings import Settings
 from gpudesk.domain.model import InstalledModel
 from gpudesk.errors import ExitCode, SourceError, UsageError
 from gpudesk.fit.metadata import Tensor
 from gpudesk.fit.plan import plan
 from gpudesk.fit.values import EngineProfile, Wanted
-from gpudesk.fit_output import FIELDS
-from gpudesk.planner_values import AskedModel
+from gpudesk.output.fit import FIELDS
 from gpudesk.sources.model_metadata import FoundModel, read_file
 from tests.command_line import CommandLine, command_line, nobody_listens
 from tests.fit.headers import LLAMA_KEYS, header
@@ -333,7 +333,7 @@ def test_progress_is_for_terminals_only() -> None:
 
 
 def test_the_request_is_what_was_typed() -> None:
-    from gpudesk.arguments import parse
+    from gpudesk.arguments.parser import parse
 
     typed = parse(["fit", "a@4k", "b", "--ctx", "8k", "--parallel", "2", "--kv", "q8_0", "--flash-attention", "off",
                    "--vram", "24GiB,8GiB", "--others", "1GiB", "--engine-version", "0.12.6", "--explain",

@@ -9,7 +9,7 @@ import pytest
 
 from gpudesk.clock import SYSTEM_CLOCK
 from gpudesk.commands import status
-from gpudesk.config import EngineAddress, Settings
+from gpudesk.config.settings import EngineAddress, Settings
 from gpudesk.domain.card import Card, CardsSample, Driver, ProcessAccounting
 from gpudesk.domain.desk import Desk
 from gpudesk.domain.engine import EngineSample

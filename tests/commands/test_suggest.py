@@ -12,7 +12,7 @@ from gpudesk.commands.planning_session import PlanningMeans
 from gpudesk.errors import UsageError
 from gpudesk.fit.suggest import RoleChoice, Suggestion
 from gpudesk.fit.values import Verdict
-from gpudesk.status_text import Style
+from gpudesk.output.status_text import Style
 from tests.commands.test_fit import demo
 
 __all__ = ["demo"]

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from gpudesk.arguments.planner_values import AskedModel
 from gpudesk.commands import tiers
 from gpudesk.commands.fit_request import FitRequest
 from gpudesk.errors import ExitCode, UsageError
 from gpudesk.fit.tiers import TIERS
-from gpudesk.planner_values import AskedModel
 from tests.commands.named_models import NamedModels, means_with
 
 

@@ -7,7 +7,7 @@ from typing import cast
 
 from gpudesk.clock import SYSTEM_CLOCK
 from gpudesk.commands import watch
-from gpudesk.config import Settings
+from gpudesk.config.settings import Settings
 from gpudesk.domain.desk import Desk
 from gpudesk.domain.event import Event, EventKind
 from gpudesk.watch.feed import DeskFeed

@@ -10,7 +10,7 @@ import pytest
 from gpudesk.actions.ports import PullProgress
 from gpudesk.actions.values import Load
 from gpudesk.cancellation import CanceledError, Cancellation
-from gpudesk.config import EngineAddress
+from gpudesk.config.settings import EngineAddress
 from gpudesk.domain.keep_alive import FOREVER, KeepAliveWish
 from gpudesk.errors import FailureKind, NotInstalledError, SourceError
 from gpudesk.sources.ollama_control import OllamaControl

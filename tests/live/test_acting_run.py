@@ -11,7 +11,7 @@ from gpudesk.actions.lookup import find_loaded, loaded_now
 from gpudesk.actions.ports import Ports
 from gpudesk.actions.run import run
 from gpudesk.actions.values import ActionId, Ending, Load, Origin, Outcome, Preview, Step, StepKind
-from gpudesk.config import EngineAddress
+from gpudesk.config.settings import EngineAddress
 from gpudesk.domain.keep_alive import FOREVER, KeepAliveState, KeepAliveWish
 from gpudesk.sources.ollama import OllamaCatalogSource, OllamaSource
 from gpudesk.sources.ollama_client import OllamaClient

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gpudesk.clock import SYSTEM_CLOCK
-from gpudesk.config import EngineAddress
+from gpudesk.config.settings import EngineAddress
 from gpudesk.domain.desk import Desk, LoadedModel
 from gpudesk.domain.keep_alive import KeepAliveState
 from gpudesk.sources.ollama import OllamaCatalogSource, OllamaSource

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpudesk.clock import SYSTEM_CLOCK
-from gpudesk.config import EngineAddress
+from gpudesk.config.settings import EngineAddress
 from gpudesk.domain.desk import Desk
 from gpudesk.domain.event import EventKind
 from gpudesk.domain.reading import Failure, Reading, Sample

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gpudesk.config import EngineAddress
+from gpudesk.config.settings import EngineAddress
 from gpudesk.domain.engine import EngineKind
 from gpudesk.domain.keep_alive import KeepAliveState
 from gpudesk.errors import FailureKind, SourceError

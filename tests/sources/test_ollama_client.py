@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import pytest
 
-from gpudesk.config import EngineAddress
+from gpudesk.config.settings import EngineAddress
 from gpudesk.errors import FailureKind, SourceError
 from gpudesk.sources.ollama_address import parse_address
 from gpudesk.sources.ollama_client import BODY_BYTES, OllamaClient
@@ -529,7 +529,7 @@ def test_nothing_heavy_is_imported_before_the_first_request() -> None:
         "import sys\n"
         "from gpudesk.sources.ollama import OllamaSource\n"
         "from gpudesk.sources.ollama_client import OllamaClient\n"
-        "from gpudesk.config import EngineAddress\n"
+        "from gpudesk.config.settings import EngineAddress\n"
         "OllamaSource(OllamaClient(EngineAddress('http://127.0.0.1:1')))\n"
         "heavy = {'httpx', 'httpcore', 'ssl', 'h11', 'certifi', 'urllib.request', 'asyncio'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
@@ -543,7 +543,7 @@ def test_httpx_is_never_imported(tmp_path: Path) -> None:
         program = (
             "import sys\n"
             "from gpudesk.sources.ollama_client import OllamaClient\n"
-            "from gpudesk.config import EngineAddress\n"
+            "from gpudesk.config.settings import EngineAddress\n"
             f"assert OllamaClient(EngineAddress({server.url!r})).get('/').body == b'{{}}'\n"
             "assert 'httpx' not in sys.modules\n"
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gpudesk.config import EngineAddress
+from gpudesk.config.settings import EngineAddress
 from gpudesk.domain.desk import Desk
 from gpudesk.sources.ollama import OllamaDetailsSource
 from gpudesk.sources.ollama_cache import DetailsCache

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gpudesk.clock import SYSTEM_CLOCK, Clock
-from gpudesk.config import EngineAddress
+from gpudesk.config.settings import EngineAddress
 from gpudesk.domain.desk import Desk, LoadedModel
 from gpudesk.domain.engine import EngineSample
 from gpudesk.sim.workstation import SimulatedWorkstation

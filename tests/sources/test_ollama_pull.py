@@ -11,7 +11,7 @@ import pytest
 from gpudesk.actions.ports import PullProgress
 from gpudesk.cancellation import CanceledError, Cancellation
 from gpudesk.clock import Clock
-from gpudesk.config import EngineAddress
+from gpudesk.config.settings import EngineAddress
 from gpudesk.errors import FailureKind, SourceError
 from gpudesk.sources import ollama_channel, ollama_pull
 from gpudesk.sources.ollama_control import OllamaControl

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from gpudesk.actions.ports import Forecast, Ports
 from gpudesk.actions.values import Load, Preview
-from gpudesk.config import Settings
+from gpudesk.config.settings import Settings
 from gpudesk.records import replace
 from gpudesk.stores.freed import FreedStore
 from gpudesk.stores.journal import FileJournal

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from gpudesk.config import Settings
+from gpudesk.config.settings import Settings
 from gpudesk.ui.app import GpudeskApp
 from gpudesk.ui.screens.desk import DeskScreen
 from tests.ui.desks import FakeFeed, seeded

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from gpudesk.config import Settings
+from gpudesk.config.settings import Settings
 from gpudesk.ui.app import GpudeskApp
 from gpudesk.ui.run import leave, run_app
 from gpudesk.ui.terminal_driver import PromptTerminalDriver

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from textual import events
 from textual.command import CommandPalette
 
-from gpudesk.config import Settings
+from gpudesk.config.settings import Settings
 from gpudesk.domain.card import ProcessAccounting
 from gpudesk.domain.problem import Problem
 from gpudesk.keymap import BINDINGS, Scope

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from gpudesk.config import Settings
+from gpudesk.config.settings import Settings
 from gpudesk.domain.working_set import SetModel, WorkingSet
 from gpudesk.exports.values import FileChange, Role, Way
 from gpudesk.ui.app import GpudeskApp

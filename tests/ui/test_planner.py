@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from rich.cells import cell_len
 
-from gpudesk.config import Settings
+from gpudesk.config.settings import Settings
 from gpudesk.domain.desk import Desk
 from gpudesk.fit.values import Plan, Verdict
 from gpudesk.keymap import BINDINGS, Scope

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gpudesk.actions.values import ActionId, Ending, Outcome, Preview
-from gpudesk.config import Settings
+from gpudesk.config.settings import Settings
 from gpudesk.ui.acting_app import ActingApp
 from gpudesk.ui.app import GpudeskApp
 from tests.ui.acting import still

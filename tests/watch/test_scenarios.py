@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from gpudesk.config import EngineAddress
+from gpudesk.config.settings import EngineAddress
 from gpudesk.domain.reading import Failure, Reading, Sample
 from gpudesk.sim.clock import SteppedClock
 from gpudesk.sim.workstation import SimulatedWorkstation

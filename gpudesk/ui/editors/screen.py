@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
 
+from gpudesk.arguments.planner_values import AskedModel
 from gpudesk.exports.chosen import ROLES
 from gpudesk.exports.values import Role, Way
 from gpudesk.keymap import Scope
-from gpudesk.planner_values import AskedModel
 from gpudesk.ui.bindings import bindings_for
 from gpudesk.ui.editors.files import EditorFiles
 from gpudesk.ui.editors.view_lists import FROM, WAY

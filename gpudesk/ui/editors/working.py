@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from gpudesk.arguments.planner_values import AskedModel
 from gpudesk.editor_desk import EditorChoice, Option, Picked
 from gpudesk.errors import GpudeskError
 from gpudesk.exports.chosen import ROLES, Together
 from gpudesk.exports.overview import EditorState, state_of
 from gpudesk.exports.values import Chosen, Export, Role, Way
-from gpudesk.planner_values import AskedModel
 from gpudesk.records import dataclass, replace
 from gpudesk.ui.beside import Beside
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from gpudesk.arguments.planner_values import KV_TYPES
 from gpudesk.fit.values import LoadOptions, Wanted
-from gpudesk.planner_values import KV_TYPES
 
 if TYPE_CHECKING:
     from gpudesk.domain.desk import Desk, LoadedModel

@@ -75,8 +75,8 @@ def engine_settings(handover: Handover) -> list[str]:
 
 def handover_lines(purpose: Purpose, handover: Handover, width: int) -> list[Line]:
     """Return the steps a plan comes to, then the plan in figures."""
-    from gpudesk.fit_output import plan_lines
-    from gpudesk.status_text import Style
+    from gpudesk.output.fit import plan_lines
+    from gpudesk.output.status_text import Style
 
     waiting = "nothing is carried out from here" if purpose is Purpose.MAKE_IT_SO else "nothing is saved from here"
     lines: list[Line] = paragraphs([f"{waiting}; this is what it comes to"], width, mark="!", role="warn")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpudesk.fit.values import Verdict
-from gpudesk.fit_output import costs_words, longest_words, notes_beside, without_advice
+from gpudesk.output.fit import costs_words, longest_words, notes_beside, without_advice
 from gpudesk.ui.cells import Line, Span, cells, clip_line, fit, fit_line, wrap
 from gpudesk.ui.detail_lines import heading, paragraphs
 from gpudesk.ui.planner.view_bars import SIGNS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from gpudesk.config import EngineAddress
+from gpudesk.config.settings import EngineAddress
 from gpudesk.domain.desk import Desk
 from gpudesk.domain.pin import PinState, PinWish
 from gpudesk.domain.reading import Failure, Reading, Sample

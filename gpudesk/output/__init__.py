@@ -1,0 +1,1 @@
+"""What commands print: JSON whose keys are a contract, and plain text."""
