@@ -251,7 +251,7 @@ def editor_surroundings(folders: Folders, *, demo: bool) -> Surroundings:
         furnished = folders.data.parent / "home"
         if not furnished.exists():
             furnish(furnished)
-        return Surroundings(furnished, {}, sys.platform, state=folders.state)
+        return Surroundings(furnished, {}, sys.platform, state=folders.state, bounds=furnished)
     here, home = Path.cwd(), Path.home()
     return Surroundings(home, os.environ, sys.platform, None if here == home else here, folders.state)
 
@@ -342,7 +342,7 @@ def _editor_port(folders: Folders, planner: DeskPlanner, *, demo: bool) -> Edito
     around = editor_surroundings(folders, demo=demo)
     return EditorPort(
         around, planner, WorkingSetStore(folders.data),
-        apply=lambda export: apply(export, state=folders.state).notes,
+        apply=lambda export: apply(export, state=folders.state, within=around.bounds).notes,
         undoing=lambda editor: undoing(editor, around, state=folders.state),
     )  # fmt: skip
 

@@ -28,10 +28,15 @@ def write(editor: Editor, given: Mapping[str, Any], means: EditorMeans, out: Tex
     writes = given["what"] == "write" and not given["dry_run"]
     if writes:
         acting.refuse_read_only(means.settings)
+    from gpudesk.exports.write_checks import check_within
+
     way = _way(editor, given)
     with open_editors(means, whole=True) as session:
         picked, chosen = _chosen(given, session)
-        export = editor.export(chosen, session.around, way, into=_path(given))
+        into = session.around.path_of(given["path"]) if given["path"] is not None else None
+        export = editor.export(chosen, session.around, way, into=into)
+        if writes:
+            check_within((change.path for change in export.changes), session.around.bounds)
         export = replace(export, named=given["path"] is not None)
         if given["path"] is None and not is_found(editor.files(session.around), session.around):
             chosen = replace(chosen, warnings=(f"{editor.name} was not found on this computer", *chosen.warnings))
@@ -135,14 +140,6 @@ def _check_models(desk: Desk | None) -> None:
     raise UsageError("no model is installed", "Download one, for example: gpudesk pull qwen2.5-coder:7b")
 
 
-def _path(given: Mapping[str, Any]) -> Any:
-    if given["path"] is None:
-        return None
-    from pathlib import Path
-
-    return Path(given["path"]).expanduser().absolute()
-
-
 def confirmed(export: Export, given: Mapping[str, Any], session: EditorSession, out: TextIO, question: str) -> bool:
     """Show the change; return whether it shall be made.
 
@@ -175,7 +172,7 @@ def make_change(export: Export, session: EditorSession) -> Applied:
     from gpudesk.exports.writing import ChangedMeanwhileError, apply
 
     try:
-        applied = apply(export, state=session.folders.state)
+        applied = apply(export, state=session.folders.state, within=session.around.bounds)
     except ChangedMeanwhileError as error:
         diagnostics.say(error.difference)
         raise

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from gpudesk.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from gpudesk.domain.desk import Desk
     from gpudesk.exports.foresight import Fits
@@ -27,6 +27,13 @@ class Surroundings:
     """The folder of a project, where an editor has settings of its own there."""
     state: Path | None = None
     """gpudesk's own, where it is recorded what was written; None: files that a person named are not looked for."""
+    bounds: Path | None = None
+    """Nothing outside of this folder is changed: a demo's home. None: whatever a person names is."""
+
+    def path_of(self, text: str) -> Path:
+        """Return a path as a person types it, with `~` for this home."""
+        plain = text == "~" or text.startswith(("~/", "~\\"))
+        return (self.home / text[2:]) if plain else Path(text).expanduser().absolute()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,14 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from gpudesk.errors import ExportError, StoreError
+from gpudesk.errors import ExportError, RefusedError, StoreError
 from gpudesk.exports.differences import between
 from gpudesk.exports.text_file import LIMIT_BYTES
 from gpudesk.files import MissingFileError, read_bounded, resolved
 from gpudesk.paths import shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from gpudesk.exports.values import FileChange
@@ -62,6 +62,20 @@ def check_before(change: FileChange, make_folders: bool) -> None:
 
 def _allowed(path: Path, what: int) -> bool:
     return os.access(path, what, effective_ids=os.access in os.supports_effective_ids)
+
+
+def check_within(paths: Iterable[Path], bounds: Path | None) -> None:
+    """Refuse files outside of what may be changed, by a link as well: a demo changes nothing of a user's.
+
+    Raises:
+        RefusedError: one lies outside.
+    """
+    for path in paths:
+        if bounds is not None and not resolved(path).is_relative_to(resolved(bounds)):
+            raise RefusedError(
+                f"{shortened(path)} is not written: a demo changes nothing outside of its own home",
+                f"Name a file in {bounds}, or start gpudesk without --demo",
+            )
 
 
 def check_distinct(changes: Sequence[FileChange]) -> None:

@@ -17,7 +17,7 @@ from gpudesk.clock import SYSTEM_CLOCK
 from gpudesk.errors import ExportError, GpudeskError, StoreError
 from gpudesk.exports.values import Export, FileChange, Way
 from gpudesk.exports.write_checks import ChangedMeanwhileError as ChangedMeanwhileError
-from gpudesk.exports.write_checks import changed_meanwhile, check_before, check_distinct, content_of
+from gpudesk.exports.write_checks import changed_meanwhile, check_before, check_distinct, check_within, content_of
 from gpudesk.exports.written import (
     COPIES,
     Record,
@@ -58,18 +58,23 @@ class Applied:
     """What did not work and does no harm."""
 
 
-def apply(export: Export, *, state: Path | None = None, clock: Clock = SYSTEM_CLOCK) -> Applied:
+def apply(
+    export: Export, *, state: Path | None = None, clock: Clock = SYSTEM_CLOCK, within: Path | None = None
+) -> Applied:
     """Change the files of an export, all or none.
 
     Args:
         export: what they become, with what they were.
         state: gpudesk's state folder, the platform's when None.
         clock: for the names of copies.
+        within: the folder outside of which nothing may be changed.
 
     Raises:
+        RefusedError: a file lies outside of it.
         ChangedMeanwhileError: a file has changed since it was read.
         ExportError: a file cannot be written; every file is as it was, or the hint says which one is not.
     """
+    check_within((change.path for change in export.changes), within)
     changes = [change for change in export.changes if change.changes]
     touches = [change.path for change in export.changes if not change.changes and change.before is not None]
     if not changes:

@@ -534,3 +534,21 @@ def test_nobody_reads_headers_of_another_computers_models(place: Place) -> None:
     desk = Desk(NOW, engines=(Engine(url, reachable=True, local=False),))
     choice = EditorChoice(desk, Nobody(), WorkingSetStore(place.home))
     assert choice.why_apart((Planned("qwen3:30b", url, 8192),)) is None
+
+
+def test_a_demo_writes_no_file_of_the_users(shell: CommandLine) -> None:
+    mine = shell.folder / "mine.yaml"
+    mine.write_text(MINE)
+    for path in (mine, shell.folder / "new.yaml", shell.folder / "sub" / "new.yaml"):
+        done = shell.run("--demo", "editors", "write", "continue", "--merge", "--path", str(path), "--yes")
+        assert done.returncode == 4, done.stderr
+        assert "a demo changes nothing outside of its own home" in done.stderr
+        assert "set up" not in done.stderr
+    assert [path.name for path in shell.folder.iterdir()] == ["mine.yaml"]
+    assert mine.read_text() == MINE
+    seen = shell.run("--demo", "editors", "diff", "continue", "--merge", "--path", str(mine))
+    assert seen.returncode == 0
+    assert "+  - name: gpudesk chat" in seen.stdout, "a file may be looked at"
+    done = shell.run("--demo", "editors", "write", "continue", "--merge", "--path", "~/.continue/config.yaml", "--yes")
+    assert done.returncode == 0, "~ is the home of the demo"
+    assert mine.read_text() == MINE

@@ -352,6 +352,19 @@ def test_a_copy_that_is_gone_or_changed_is_not_restored(home: Path, state: Path)
     assert path.read_bytes() == b"new"
 
 
+def test_nothing_outside_of_the_bounds_is_changed_or_touched(home: Path, state: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "mine"
+    outside.write_bytes(b"mine")
+    os.utime(outside, (1, 1))
+    (home / "link").symlink_to(outside)
+    for path, after in ((outside, b"x"), (outside, b"mine"), (home / "link", b"x"), (home / ".." / "mine", None)):
+        with pytest.raises(RefusedError, match="a demo changes nothing"):
+            apply(export(change(home / "in", None, b"x"), change(path, b"mine", after)), state=state, within=home)
+    assert (outside.read_bytes(), outside.stat().st_mtime) == (b"mine", 1)
+    assert not (home / "in").exists()
+    assert apply(export(change(home / "in", None, b"x")), state=state, within=home).paths == (home / "in",)
+
+
 def test_touching_changes_nothing_but_the_time(home: Path, state: Path) -> None:
     path = home / "config.yaml"
     path.write_bytes(b"x")

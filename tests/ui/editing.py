@@ -47,7 +47,7 @@ class Workplace:
     def port(self) -> EditorPort:
         return EditorPort(
             self.around, self.planner, self.sets,
-            apply=lambda export: apply(export, state=self.state).notes,
+            apply=lambda export: apply(export, state=self.state, within=self.around.bounds).notes,
             undoing=lambda editor: undoing(editor, self.around, state=self.state),
         )  # fmt: skip
 

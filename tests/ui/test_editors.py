@@ -226,6 +226,28 @@ def test_a_folder_that_is_missing_is_not_made_for_a_named_file(place: Workplace)
     run(scenario())
 
 
+def test_a_demo_writes_no_file_outside_of_its_home(place: Workplace, tmp_path: Path) -> None:
+    place.around = replace(place.around, bounds=place.home)
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("name: mine\nversion: 1.0.0\n")
+    (place.home / "link.yaml").symlink_to(mine)
+
+    async def scenario() -> None:
+        async with editing(one_card(), place) as shown:
+            for named in (str(mine), "~/link.yaml"):
+                await press(shown, "a", *["backspace"] * 100, *named, "enter")
+                assert change_of(screen_of(shown)).after is not None, "it may be looked at"
+                await shown.press("w")
+                assert not isinstance(shown.app.screen, ConfirmFiles)
+                assert "a demo changes nothing outside of its own home" in told(shown)
+            await press(shown, "a", *["backspace"] * 100, "enter")
+            await confirmed(shown, "w")
+            await until(shown.pilot.pause, place.own.exists, "what is its own is written")
+
+    run(scenario())
+    assert mine.read_text() == "name: mine\nversion: 1.0.0\n"
+
+
 def change_of(screen: EditorsScreen) -> FileChange:
     """The first file of the change that is shown."""
     assert screen.answer is not None

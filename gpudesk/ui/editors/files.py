@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
 
-from gpudesk.errors import GpudeskError
+from gpudesk.errors import GpudeskError, RefusedError
+from gpudesk.exports.write_checks import check_within
 from gpudesk.ui.editors.panels import EditorPanels
 
 if TYPE_CHECKING:
@@ -135,6 +136,11 @@ class EditorFiles(EditorPanels, inherit_bindings=False):
             self._confirm(event.title, event.outcome, (), event.done)
 
     def _confirm(self, title: str, export: Export, warnings: tuple[str, ...], done: str) -> None:
+        try:
+            check_within((change.path for change in export.changes), self._port.around.bounds)
+        except RefusedError as error:
+            self.notify(f"{error.message}. {error.hint}", severity="warning", timeout=8, markup=False)
+            return
         from gpudesk.ui.editors.confirming import ConfirmFiles
 
         dialog = ConfirmFiles(self._keymap, title, export, warnings, lambda: self._apply(export, done))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
@@ -19,6 +18,7 @@ from gpudesk.ui.widgets.row_list import RowList
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from textual.widget import Widget
     from textual.widgets import Input
@@ -243,7 +243,7 @@ class EditorsScreen(EditorFiles, inherit_bindings=False):
         event.stop()
         if self._naming:
             named = event.value.strip()
-            self._into = Path(named).expanduser().absolute() if named else None
+            self._into = self._port.around.path_of(named) if named else None
             self.detail.to_top()
             self._ask()
         await self._close_line()
