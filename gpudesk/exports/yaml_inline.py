@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any, NoReturn
 
+from gpudesk.exports.yaml_scalars import key_identity
 from gpudesk.exports.yaml_tree import Node
 
 _ALIAS = re.compile(r"\*([\w-]+)(?=[ ]*(?:[ ]#|\r?\n|\r?\Z))", re.ASCII)
@@ -39,6 +40,8 @@ class Inline:
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self.old = False
+        """By YAML 1.1."""
         self.anchors: set[str] = set()
         self.depth = 0
         self.tries = 0
@@ -87,17 +90,18 @@ class Inline:
         is_mapping = text[place] == "{"
         closing = "}" if is_mapping else "]"
         value: list[Any] = []
-        names: set[str] = set()
+        names: set[object] = set()
         place = self.gap(place + 1)
         while text[place : place + 1] != closing:
             if is_mapping:
                 key = self.scalar(place, _FLOW_PLAIN)
                 place = self.gap(key.end)
-                if text[place : place + 1] != ":" or key.value in names or (key.value == "<<" and not key.style):
+                name = key_identity(key.value, plain=not key.style, old=self.old)
+                if text[place : place + 1] != ":" or name in names or (key.value == "<<" and not key.style):
                     unsure()
                 if text[place + 1 : place + 2] != " ":
                     unsure()
-                names.add(key.value)
+                names.add(name)
                 item = self.flow_item(self.gap(place + 1))
                 value.append((key, item))
             else:

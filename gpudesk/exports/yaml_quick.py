@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 
 from gpudesk.exports.yaml_inline import TRIES, Inline, UnsureError, unsure
+from gpudesk.exports.yaml_scalars import key_identity
 from gpudesk.exports.yaml_tree import Document, Node, YamlError, walk
 from gpudesk.exports.yaml_whole import read_part
 
@@ -120,7 +121,7 @@ class _Quick(Inline):
 
     def mapping(self, place: int, column: int) -> Node:
         pairs: list[tuple[Node, Node]] = []
-        names: set[str] = set()
+        names: set[object] = set()
         start = place
         while True:
             line, depth = self.line, self.depth
@@ -131,8 +132,11 @@ class _Quick(Inline):
                 pairs.append(pair)
             except UnsureError:
                 pairs += self.by_ruamel(place, column, line, depth, _KEY).pairs()
-            name = pairs[-1][0].value
-            if name in names or pairs[-1][0].kind != "scalar":
+            key = pairs[-1][0]
+            if key.kind != "scalar":
+                unsure()
+            name = key_identity(key.value, plain=not key.style and not key.tag, old=self.old)
+            if name in names:
                 unsure()
             names.add(name)
             if self.indent > column:

@@ -14,6 +14,7 @@ _NULL = re.compile(r"(?:~|null|Null|NULL|)\Z")
 _TRUE, _FALSE = ({w, w.title(), w.upper()} for w in ("true", "false"))
 _OLD_TRUE = {form for w in ("yes", "on", "y") for form in (w, w.title(), w.upper())}
 _OLD_FALSE = {form for w in ("no", "off", "n") for form in (w, w.title(), w.upper())}
+_KEY_WORDS = {word.lower() for word in (*_TRUE, *_FALSE, *_OLD_TRUE, *_OLD_FALSE)} | {"null"}
 _INTEGER = re.compile(r"[-+]?[0-9]+\Z|0o[0-7]+\Z|0x[0-9a-fA-F]+\Z")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _NO_NUMBER = re.compile(r"(?:(?P<infinite>[-+]?)\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z")
@@ -67,6 +68,22 @@ def plain_value(text: str, *, old: bool = False) -> Plain:
     if _INTEGER.match(text):
         return int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
     return float(text) if _FLOAT.match(text) else text
+
+
+def key_identity(text: str, *, plain: bool, old: bool) -> object:
+    """Return what two keys of one mapping must not have in common: npm `yaml` compares their values, not their texts.
+
+    Source: `uniqueKeys` in src/compose/util-map-includes.ts of eemeli/yaml; `y` and `yes` are both true in YAML 1.1.
+
+    Args:
+        text: of the key.
+        plain: written without quotes and tag.
+        old: by YAML 1.1.
+    """
+    if not plain or (text[:1].isalpha() and text.lower() not in _KEY_WORDS):
+        return text
+    value = plain_value(text, old=old)
+    return text if isinstance(value, (str, Moment)) or value != value else (isinstance(value, bool), value)
 
 
 def _old_value(text: str) -> str | int | float | Moment:

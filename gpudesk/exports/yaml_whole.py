@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from gpudesk.exports.text_file import line_and_column
+from gpudesk.exports.yaml_scalars import key_identity
 from gpudesk.exports.yaml_spaces import TAB_REASON, check_spaces
 from gpudesk.exports.yaml_tree import Document, Node, YamlError
 
@@ -134,13 +135,15 @@ class _Builder:
             end = event.end_mark.index if style == "flow" else max((i.end for i in items), default=start)
             return Node("sequence", start, end, items, style, anchor, tag)
         pairs: list[tuple[Node, Node]] = []
-        names: set[str] = set()
+        names: dict[object, str] = {}
         while (event := next(events)).__class__.__name__ != "MappingEndEvent":
             key = self.node(event, events)
             if key.kind == "scalar":
-                if key.value in names and key.value != "<<":
-                    raise self.wrong(f"the key {key.value} is there twice", key.start)
-                names.add(key.value)
+                name = key_identity(key.value, plain=not key.style and not key.tag, old=self.old)
+                if name in names and key.value != "<<":
+                    same = "" if names[name] == key.value else f": {names[name]} is the same to Continue's parser"
+                    raise self.wrong(f"the key {key.value} is there twice{same}", key.start)
+                names[name] = key.value
             pairs.append((key, self.node(next(events), events)))
             self._place_null(*pairs[-1])
         end = event.end_mark.index if style == "flow" else max((v.end for p in pairs for v in p), default=start)

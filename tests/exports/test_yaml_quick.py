@@ -166,6 +166,8 @@ def test_has_ruamel_read_one_odd_entry(odd: str) -> None:
         ("a: 1\nb: [1\nc: 2\n", 3, 2, "flow sequence"),
         ("a: 1\n\tb: 2\n", 2, 1, "tab"),
         ("a: 1\nb: 2\na: 3\n", 3, 1, "the key a is there twice"),
+        ("%YAML 1.1\n---\ny: 1\nb: 2\nYes: 3\n", 5, 1, "the key Yes is there twice: y is the same"),
+        ("%YAML 1.1\n---\na:\n  n: 1\n  off: 3\n", 5, 3, "the key off is there twice: n is the same"),
         ("a: 1\nb: *c\n", 2, 4, "no anchor &c"),
         ("a: 1\n---\nb: 2\n", 2, 1, "second document"),
         ("a: 1\n b: 2\n", 2, 3, "mapping values"),

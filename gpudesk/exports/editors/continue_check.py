@@ -126,7 +126,7 @@ def _checked(source: Source) -> Report:
     # Keys with a mapping first: once renamed, they are what others are moved into.
     found = sorted(mismatches(source.reader), key=lambda each: each.value is None or each.value.kind != "mapping")
     for mismatch in found:
-        if mismatch.kind in {MismatchKind.UNKNOWN, MismatchKind.MERGE}:
+        if mismatch.kind in {MismatchKind.UNKNOWN, MismatchKind.MERGE, MismatchKind.WORD}:
             report_unknown(report, mismatch)
         else:
             report_value(report, mismatch)

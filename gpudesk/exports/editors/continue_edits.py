@@ -42,6 +42,12 @@ class Fixes:
             return ()
         return (Edit(key.start, key.end, name),)
 
+    def quote(self, owner: Node, key: Node) -> Edits:
+        """Put a plain key in quotes, unless there is one like it in quotes."""
+        if any(other.style and other.value == key.value for other, _ in self._reader.pairs(owner)):
+            return ()
+        return self.rename(owner, key, f'"{key.value}"')
+
     def put(self, owner: Node, path: tuple[str, ...], text: str) -> Edits:
         """Set a key, some levels down, to a scalar; what is missing on the way is made, on one line."""
         name, *rest = path

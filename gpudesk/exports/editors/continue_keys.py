@@ -144,6 +144,9 @@ def report_unknown(report: Report, found: Mismatch) -> None:
             "Put %YAML 1.1 and --- at the top, or write the keys out",
         )
         return
+    if found.kind is MismatchKind.WORD:
+        _report_word(report, found)
+        return
     if found.shape.name == "config" and report.source.reader.is_used(found.value):
         return  # a place for what is used elsewhere
     advice = _advice(found)
@@ -154,6 +157,22 @@ def report_unknown(report: Report, found: Mismatch) -> None:
         edits = fixes.move(found.owner, found.place, found.value, advice.move)
     severity = Severity.WARNING if advice.code == "unknown-key" else Severity.ERROR
     report.add(advice.code, severity, found.place, found.where, advice.message, _DROPPED, advice.fix, edits)
+
+
+def _report_word(report: Report, found: Mismatch) -> None:
+    """Report a key that is true or false in YAML 1.1; the parser makes the name "true" or "false" of it."""
+    key, word = clean(found.key, 20), report.source.reader.word(found.place)
+    is_dropped = found.shape.fields is not None
+    report.add(
+        "key-is-boolean",
+        Severity.ERROR,
+        found.place,
+        found.where,
+        f"the key {key} is {word}: under %YAML 1.1 such a word is no text",
+        _DROPPED if is_dropped else f"Continue reads it as {word}; what needs {key} does not get it",
+        f'Put it in quotes: "{key}"',
+        report.source.fixes.quote(found.owner, found.place),
+    )
 
 
 def _advice(found: Mismatch) -> _Advice:

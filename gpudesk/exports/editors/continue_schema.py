@@ -30,6 +30,8 @@ class MismatchKind(StrEnum):
     CHOICE = "choice"
     MERGE = "merge"
     """`<<` in a file that is not YAML 1.1."""
+    WORD = "word"
+    """A key that is true or false to the parser: `n` in a file that is YAML 1.1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Mismatch:
     owner: Node
     """The mapping or list it is in."""
     place: Node
-    """The key when it is unknown, otherwise the value; of a missing key its owner."""
+    """The key when it is unknown or a word, otherwise the value; of a missing key its owner."""
     shape: Shape
     """What the value should be; of an unknown or missing key, what its owner is."""
     key: str = ""
@@ -120,6 +122,12 @@ class Reader:
         target = self.resolved(node)
         return self.document.data(target) if target is not None and target.kind == "scalar" else None
 
+    def word(self, key: Node) -> str | None:
+        """Return what the parser makes of a key that it takes for true or false; None for every other key."""
+        value = self.document.data(key) if key.kind == "scalar" and not key.style else None
+        word = {True: "true", False: "false"}[value] if isinstance(value, bool) else None
+        return word if word != key.value else None
+
     def is_shared(self, node: Node) -> bool:
         """Something else refers to this node: a change here would show there."""
         return node.anchor in self.used if node.anchor else False
@@ -139,27 +147,43 @@ def mismatches(reader: Reader) -> Iterator[Mismatch]:
 def _compare(reader: Reader, node: Node, shape: Shape, where: str, owner: Node) -> Iterator[Mismatch]:
     target = reader.resolved(node)
     kind = shape.kind
-    if target is None or kind == "anything" or not reader.step():
+    if target is None or not reader.step():
         return
     if kind == "entry":
         yield from _compare_entry(reader, target, shape, where, owner)
     elif kind == "object":
         yield from _compare_object(reader, target, shape, where, owner)
-    elif kind in {"record", "list"} or (kind == "text or texts" and target.kind == "sequence"):
-        if target.kind != ("mapping" if kind == "record" else "sequence"):
-            yield Mismatch(MismatchKind.TYPE, where, owner, node, shape)
-            return
-        assert shape.item is not None
-        if shape.choices:
-            for key, _ in reader.pairs(target):
-                if key.value not in shape.choices:
-                    yield Mismatch(MismatchKind.CHOICE, _join(where, key), target, key, shape)
-        for path, value in _members(reader, target, where):
-            yield from _compare(reader, value, shape.item, path, target)
+    elif kind in {"anything", "record", "list"} or (kind == "text or texts" and target.kind == "sequence"):
+        yield from _compare_members(reader, node, target, shape, where, owner)
     else:
         wrong = _wrong(reader, target, shape)
         if wrong is not None:
             yield Mismatch(wrong, where, owner, node, shape)
+
+
+def _compare_members(
+    reader: Reader, node: Node, target: Node, shape: Shape, where: str, owner: Node
+) -> Iterator[Mismatch]:
+    item = shape if shape.kind == "anything" else shape.item
+    assert item is not None
+    if shape.kind != "anything" and target.kind != ("mapping" if shape.kind == "record" else "sequence"):
+        yield Mismatch(MismatchKind.TYPE, where, owner, node, shape)
+        return
+    if shape.choices:
+        for key, _ in reader.pairs(target):
+            if key.value not in shape.choices:
+                yield Mismatch(MismatchKind.CHOICE, _join(where, key), target, key, shape)
+    yield from _words(reader, target, shape, where)
+    for path, value in _members(reader, target, where):
+        yield from _compare(reader, value, item, path, target)
+
+
+def _words(reader: Reader, target: Node, shape: Shape, where: str) -> Iterator[Mismatch]:
+    """Yield the keys of a mapping that may have any name, and are read as another one than is written."""
+    if target.kind == "mapping":
+        for key, value in reader.pairs(target):
+            if reader.word(key) is not None:
+                yield Mismatch(MismatchKind.WORD, _join(where, key), target, key, shape, key.value, value)
 
 
 def _members(reader: Reader, target: Node, where: str) -> Iterator[tuple[str, Node]]:
@@ -190,7 +214,7 @@ def _is_by_url(reader: Reader, target: Node, names: set[str]) -> bool:
 
 
 def _refuses(reader: Reader, target: Node, shape: Shape) -> bool:
-    dropped = {MismatchKind.UNKNOWN, MismatchKind.MERGE}
+    dropped = {MismatchKind.UNKNOWN, MismatchKind.MERGE, MismatchKind.WORD}
     return any(each.kind not in dropped for each in _compare_object(reader, target, shape, "", target))
 
 
@@ -204,7 +228,9 @@ def _compare_object(reader: Reader, target: Node, shape: Shape, where: str, owne
         name = key.value if key.kind == "scalar" else ""
         missing.pop(name, None)
         field = fields.get(name)
-        if field is not None:
+        if field is not None and reader.word(key) is not None:
+            yield Mismatch(MismatchKind.WORD, _join(where, key), target, key, shape, name, value)
+        elif field is not None:
             yield from _compare(reader, value, field, _join(where, key), target)
         elif name == "<<" and not key.style:
             yield Mismatch(MismatchKind.MERGE, _join(where, key), target, key, shape, name, value)

@@ -102,7 +102,7 @@ def _report_type(report: Report, found: Mismatch) -> None:
         else {"mapping": "a mapping", "sequence": "a list"}.get(node.kind if node else "", "")
     )
     message = f"{what or 'it'} is not {found.shape.words}"
-    if isinstance(value, bool) and report.source.document.old and kind == "text":
+    if isinstance(value, bool) and report.source.document.old and kind in {"text", "choice"}:
         message += ": under %YAML 1.1 such a word is true or false"
     fix = f"Give it {found.shape.words}"
     if right and (is_harmless(where) or kind in {"number", "flag"}):

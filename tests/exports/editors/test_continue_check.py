@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 OLLAMA = f"name: a\nprovider: ollama\nmodel: {CHAT}\n"
 TABS = f"name: t\nprovider: ollama\nmodel: {TAB}\nroles: [autocomplete]\n"
 SAME = f"  - {{name: b, provider: ollama, model: {CHAT}"
+OLD = "%YAML 1.1\n---\n"
 ROOM = "defaultCompletionOptions: {contextLength: 4096, maxTokens: 256}\n"
 
 
@@ -68,6 +69,16 @@ CASES: dict[str, list[tuple[str, str]]] = {
             f"%YAML 1.1\n---\n{HEAD}models:\n  - &a {{name: b, provider: openai, model: m}}\n  - <<: *a\n    name: c\n",
         )
     ],
+    "key-is-boolean": [
+        (OLD + chat("defaultCompletionOptions: {n: 1}"), chat("defaultCompletionOptions: {n: 1}")),
+        (OLD + chat("defaultCompletionOptions: {n: 1}"), OLD + chat("defaultCompletionOptions: {'n': 1}")),
+        (
+            OLD + chat("requestOptions: {extraBodyProperties: {a: {Yes: 1}}}"),
+            OLD + chat("requestOptions: {extraBodyProperties: {a: {Yesterday: 1}}}"),
+        ),
+        (OLD + chat("requestOptions: {headers: {on: x}}"), OLD + chat("requestOptions: {headers: {'on': x}}")),
+        (OLD + HEAD + "env: {N: x}\n", HEAD + "env: {N: x}\n"),
+    ],
     "missing-key": [
         ("version: 1.0.0\n", HEAD),
         (entry("name: a\nprovider: openai"), entry("name: a\nprovider: openai\nmodel: x")),
@@ -79,6 +90,11 @@ CASES: dict[str, list[tuple[str, str]]] = {
         (chat("capabilities: tool_use"), chat("capabilities: [tool_use]")),
         (chat("apiKey:"), chat("apiKey: k")),
         (chat("autocompleteOptions: {disable: yes}"), chat("autocompleteOptions: {disable: true}")),
+        (
+            OLD + entry("name: no\nprovider: openai\nmodel: x"),
+            OLD + entry("name: 'no'\nprovider: openai\nmodel: x"),
+        ),
+        (OLD + chat("roles: [on]"), OLD + chat("roles: [chat]")),
         (f"%YAML 1.1\n---\n{HEAD}schema: yes\n", f"%YAML 1.1\n---\n{HEAD}schema: 'yes'\n"),
         ("[]\n", HEAD),
         (

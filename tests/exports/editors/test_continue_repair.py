@@ -51,6 +51,8 @@ def test_configurations_as_people_have_them(path: Path) -> None:
         ("# top\nversion: 1.0.0\n", "# top\nname: Main Config\nversion: 1.0.0\n"),
         (HEAD + "models: # none yet\n", HEAD + "models: [] # none yet\n"),
         (HEAD + "models: ~\r\n", HEAD + "models: []\r\n"),
+        (f"%YAML 1.1\n---\n{HEAD}env: {{N: 1}}\n", f'%YAML 1.1\n---\n{HEAD}env: {{"N": 1}}\n'),
+        (f"%YAML 1.1\n---\n{HEAD}env: {{N: 1, 'N': 2}}\n", f"%YAML 1.1\n---\n{HEAD}env: {{N: 1, 'N': 2}}\n"),
         (f"%YAML 1.1\n---\n{HEAD}schema: yes\n", f'%YAML 1.1\n---\n{HEAD}schema: "yes"\n'),
     ],
 )

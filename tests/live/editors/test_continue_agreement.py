@@ -75,6 +75,10 @@ BROKEN: dict[str, str] = {
     "an octal number of 1.2 in 1.1": (
         f"%YAML 1.1\n---\n{HEAD}models:\n{ENTRY}    defaultCompletionOptions: {{contextLength: 0o17}}\n"
     ),
+    "two words that are true in 1.1": f"%YAML 1.1\n---\n{HEAD}env: {{yes: a, on: b}}\n",
+    "a name that is no text in 1.1": f"%YAML 1.1\n---\n{HEAD}models:\n  - name: no\n    provider: b\n    model: c\n",
+    "a role that is no text in 1.1": f"%YAML 1.1\n---\n{HEAD}models:\n{ENTRY}    roles: [on]\n",
+    "two ways to write a number as a key": f"{HEAD}env: {{0x10: a, 16: b}}\n",
     "a server of no kind": f"{HEAD}mcpServers:\n  - {{name: x, command: y, url: z, type: other}}\n",
     "a timeout in words": f"{HEAD}requestOptions: {{timeout: long}}\n",
 }
@@ -112,6 +116,8 @@ FINE: dict[str, str] = {
         "      presencePenalty: 1:30\n      topP: 1e-1\n"
     ),
     "a version of 1.1 that is a text": f"%YAML 1.1\n---\n{HEAD}models:\n{ENTRY}    apiBase: 0o17\n",
+    "words that are true in 1.1 and their texts": f"%YAML 1.1\n---\n{HEAD}env: {{y: a, 'yes': b, N: c}}\n",
+    "true and its text": f"{HEAD}env: {{true: a, 'true': b}}\n",
     "a float as context": f"{HEAD}models:\n{ENTRY}    defaultCompletionOptions: {{contextLength: 8e3}}\n",
     "a hexadecimal number": f"{HEAD}models:\n{ENTRY}    defaultCompletionOptions: {{contextLength: 0x2000}}\n",
 }
@@ -190,6 +196,20 @@ def test_what_is_fixed_is_read_and_loses_less(
         assert len(now.lost()) <= len(was.lost()) or was.error is not None, (name, now.lost())
         left = [finding for finding in findings(after[name]) if is_fatal(finding)]
         assert bool(left) == (now.error is not None), (name, now.error, left)
+
+
+def test_a_key_that_is_true_in_1_1_is_dropped_until_it_is_in_quotes(
+    continue_parser: ContinueParser, tmp_path: Path
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"%YAML 1.1\n---\n{HEAD}models:\n{ENTRY}    defaultCompletionOptions: {{n: 2, topK: 3}}\n")
+    assert [finding.code for finding in findings(path) if finding.edits] == ["key-is-boolean"]
+    assert continue_parser.parse(path).lost() == ["config.yaml models.0.defaultCompletionOptions.false"]
+    repaired, _ = fixed(read_text(path), Facts(None))
+    path.write_text(repaired.text)
+    parsed = continue_parser.parse(path)
+    assert parsed.lost() == []
+    assert parsed.model("one")["defaultCompletionOptions"] == {"n": 2, "topK": 3}
 
 
 @pytest.mark.slow
