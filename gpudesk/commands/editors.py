@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from gpudesk.exports.overview import EditorState
 
 
-FIX_ROUNDS = 4
-"""A key that was moved may be wrong in its new place as well."""
-
-
 def run(given: Mapping[str, Any], means: EditorMeans, out: TextIO) -> int:
     """Run one of them and return the exit code.
 
@@ -113,7 +109,7 @@ def _check(given: Mapping[str, Any], means: EditorMeans, out: TextIO) -> int:
         fixed = 0
         if given["fix"]:
             for state in states:
-                fixed += _fix_all(state, given, session, out)
+                fixed += _fix(state, given, session, out)
             if fixed and not given["dry_run"]:
                 states = [state for state in _states(given["editor"], session) if state.found or given["editor"]]
         if given["json"]:
@@ -128,23 +124,12 @@ def _check(given: Mapping[str, Any], means: EditorMeans, out: TextIO) -> int:
     return ExitCode.FAILED if wrong else ExitCode.OK
 
 
-def _fix_all(state: EditorState, given: Mapping[str, Any], session: EditorSession, out: TextIO) -> int:
-    """Make the safe fixes of one editor, and those that are safe once these are made."""
-    total = 0
-    for _ in range(FIX_ROUNDS):
-        fixed = _fix(state, given, session, out)
-        total += fixed
-        if not fixed or given["dry_run"]:
-            break
-        (state,) = _states(state.id, session)
-    return total
-
-
 def _fix(state: EditorState, given: Mapping[str, Any], session: EditorSession, out: TextIO) -> int:
     """Make the safe fixes of one editor; return how many findings that settles."""
-    from gpudesk.exports.overview import fixes
+    from gpudesk.exports.overview import all_fixes
+    from gpudesk.exports.registry import editor
 
-    export, fixed = fixes(state.id, state.findings)
+    export, fixed = all_fixes(editor(state.id), session.around, session.desk)
     if not fixed:
         return 0
     count = f"{len(fixed)} {'finding' if len(fixed) == 1 else 'findings'} of {state.name}"

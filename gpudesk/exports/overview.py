@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from gpudesk.exports.values import Edit
 
 
+FIX_ROUNDS = 4
+"""A key that was moved may be wrong in its new place as well."""
+
+
 @dataclass(frozen=True, slots=True)
 class EditorState:
     """One editor as it stands."""
@@ -98,8 +102,39 @@ def migrating(editor: Editor, around: Surroundings) -> Export:
     return migration(around)
 
 
+def all_fixes(editor: Editor, around: Surroundings, desk: Desk | None) -> tuple[Export, tuple[Finding, ...]]:
+    """Return what the safe fixes make of the files, and what they fix, once others are made among it.
+
+    Raises:
+        ExportError: a file cannot be read.
+    """
+    from gpudesk.exports.text_file import supposing
+
+    first: dict[Path, bytes | None] = {}
+    became: dict[Path, bytes] = {}
+    fixed: list[Finding] = []
+    for _ in range(FIX_ROUNDS):
+        with supposing(became):
+            export, done = fixes(editor.id, editor.check(around, desk))
+        if not done:
+            break
+        fixed += done
+        for change in export.changes:
+            first.setdefault(change.path, change.before)
+            became[change.path] = change.after or b""
+    counts = {path: sum(1 for each in fixed if each.path == path) for path in became}
+    changes = tuple(
+        FileChange(path, first[path], after, _fixes_made(counts[path]), secret=True) for path, after in became.items()
+    )
+    return Export(editor.id, Way.MERGE, changes), tuple(fixed)
+
+
+def _fixes_made(count: int) -> str:
+    return f"{count} safe {'fix' if count == 1 else 'fixes'}"
+
+
 def fixes(editor: str, findings: Sequence[Finding]) -> tuple[Export, tuple[Finding, ...]]:
-    """Return what the safe fixes make of the files, and the findings they fix.
+    """Return what one round of safe fixes makes of the files, and the findings it fixes.
 
     Of two fixes for one place the first is made; the other is found again afterwards, if it is still wrong.
 
@@ -120,8 +155,7 @@ def fixes(editor: str, findings: Sequence[Finding]) -> tuple[Export, tuple[Findi
         text = file.text
         for edit in sorted(taken, key=lambda each: (each.start, each.end), reverse=True):
             text = text[: edit.start] + edit.text + text[edit.end :]
-        why = f"{len(taken)} safe {'fix' if len(taken) == 1 else 'fixes'}"
-        changes.append(FileChange(path, file.data, file.encoded(text), why, secret=True))
+        changes.append(FileChange(path, file.data, file.encoded(text), _fixes_made(len(taken)), secret=True))
     return Export(editor, Way.MERGE, tuple(changes)), tuple(fixed)
 
 

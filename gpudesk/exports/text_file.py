@@ -6,6 +6,8 @@ else (Continue, Zed and VS Code decode such files as UTF-8 whatever is in them).
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from gpudesk.errors import ExportError, StoreError
@@ -14,8 +16,10 @@ from gpudesk.paths import shortened
 from gpudesk.records import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+_SUPPOSED: ContextVar[Mapping[Path, bytes] | None] = ContextVar("supposed", default=None)
 LIMIT_BYTES = 10_000_000
 """A configuration this large is none: somebody pointed at the wrong file."""
 _MARK = b"\xef\xbb\xbf"
@@ -54,12 +58,25 @@ def line_and_column(text: str, offset: int) -> tuple[int, int]:
     return text.count("\n", 0, start) + 1, offset - start + 1
 
 
+@contextmanager
+def supposing(contents: Mapping[Path, bytes]) -> Iterator[None]:
+    """Have `read_text` give these contents for these files, to look at a change before it is made."""
+    token = _SUPPOSED.set(contents)
+    try:
+        yield
+    finally:
+        _SUPPOSED.reset(token)
+
+
 def read_text(path: Path) -> TextFile:
     """Read a file that may not exist.
 
     Raises:
         ExportError: it cannot be read, is 10 MB or larger, or is no text in UTF-8.
     """
+    supposed = (_SUPPOSED.get() or {}).get(path)
+    if supposed is not None:
+        return decoded(path, supposed)
     try:
         size = path.stat().st_size
         if size >= LIMIT_BYTES:

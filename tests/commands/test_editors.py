@@ -438,6 +438,24 @@ def test_what_a_fix_did_can_be_restored(place: Place) -> None:
     assert place.config.read_text() == WRONG
 
 
+TWICE_WRONG = MINE.replace("    provider: openai", "    maxtokens: '256'\n    provider: openai")
+
+
+def test_fixes_that_make_way_for_others_are_one_question_and_one_write(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.write_config(TWICE_WRONG)
+    asked = answering(monkeypatch, True)
+    code, text = place.run("check", "continue", "--fix")
+    assert code == ExitCode.OK
+    assert asked == ["Fix 2 findings of Continue? [y/N] "]
+    assert "maxTokens: 256" in text, "what is shown is what is written"
+    assert "maxTokens: 256" in place.config.read_text()
+    assert "maxtokens" not in place.config.read_text()
+    place.run("restore", "continue", "--yes")
+    assert place.config.read_text() == TWICE_WRONG
+
+
 # --- from a shell -----------------------------------------------------------------------------------------------
 
 

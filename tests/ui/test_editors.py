@@ -415,6 +415,23 @@ def test_c_shows_what_is_wrong_and_x_makes_the_safe_fixes(place: Workplace) -> N
     run(scenario())
 
 
+def test_x_makes_the_fixes_that_others_make_way_for_at_once(place: Workplace) -> None:
+    place.config.write_text(
+        "name: a\nversion: 1.0.0\nmodels:\n  - name: one\n    provider: openai\n    model: m\n    maxtokens: '256'\n"
+    )
+
+    async def scenario() -> None:
+        async with editing(one_card(), place, COMFORTABLE) as shown:
+            await confirmed(shown, "x")
+            await until(shown.pilot.pause, lambda: "maxTokens" in place.config.read_text(), "fixed")
+            await settled(shown)
+            await shown.press("x")
+            assert "nothing here can be fixed without you" in told(shown)
+
+    run(scenario())
+    assert "maxTokens: 256" in place.config.read_text(), "moved, and no text any more"
+
+
 def test_m_makes_a_new_configuration_of_a_deprecated_one(place: Workplace) -> None:
     place.config.unlink()
     old = place.config.with_name("config.json")
@@ -448,7 +465,12 @@ def test_a_file_that_changes_meanwhile_is_not_written_over(place: Workplace) -> 
 
 def test_read_only_asks_nothing_and_writes_nothing(place: Workplace) -> None:
     async def scenario() -> None:
-        async with editing(one_card(), place, settings=Settings(read_only=True)) as shown:
+        async with editing(one_card(), place, (200, 40), settings=Settings(read_only=True)) as shown:
+            footer = shown.lines()[-1]
+            assert "c check" in footer
+            for words in ("w write", "x fix", "b restore"):
+                assert words not in footer
+            assert "read-only" in shown.lines()[0]
             for key in ("w", "b", "x"):
                 await shown.press(key)
                 assert not isinstance(shown.app.screen, ConfirmFiles)

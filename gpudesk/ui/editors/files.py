@@ -45,8 +45,8 @@ class EditorFiles(EditorPanels, inherit_bindings=False):
 
     def __init__(self, port: EditorPort, *, banner: str | None, keymap: Mapping[str, str], read_only: bool) -> None:
         """Make the screen. Arguments as for `EditorsScreen`."""
-        super().__init__(banner=banner, keymap=keymap)
-        self._port, self._read_only = port, read_only
+        super().__init__(banner=banner, keymap=keymap, read_only=read_only)
+        self._port = port
 
     def _ask(self) -> None:
         """Have everything worked out again."""
@@ -92,9 +92,12 @@ class EditorFiles(EditorPanels, inherit_bindings=False):
         if not any(finding.edits for finding in state.findings):
             self.notify("nothing here can be fixed without you", timeout=3)
             return
-        from gpudesk.exports.overview import fixes
+        from gpudesk.exports.overview import all_fixes
+        from gpudesk.exports.registry import editor
 
-        self._prepare(f"Fix the files of {state.name}?", lambda: fixes(state.id, state.findings)[0],
+        found, around = editor(state.id), self._port.around
+        desk = self.answer.question.desk if self.answer is not None else None
+        self._prepare(f"Fix the files of {state.name}?", lambda: all_fixes(found, around, desk)[0],
                       f"the files of {state.name} are fixed, as far as that is safe")  # fmt: skip
 
     def action_migrate(self) -> None:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gpudesk.commands.editors import FIX_ROUNDS
 from gpudesk.domain.desk import Desk
 from gpudesk.exports.editor import Surroundings
-from gpudesk.exports.overview import fixes
+from gpudesk.exports.overview import all_fixes
 from gpudesk.exports.registry import editor
 from gpudesk.exports.requests import base_url, full_name
 from gpudesk.exports.values import Edit, Finding, Severity
@@ -282,12 +281,11 @@ def test_what_is_safe_to_fix_is_fixed_and_nothing_else(
     found = findings(name, path, before, tmp_path, desk())
     fixable = {each.code for each in found if each.edits}
     assert fixable
-    for _ in range(FIX_ROUNDS):
-        export, fixed = fixes(name, found)
-        if not fixed:
-            break
-        apply(export, state=tmp_path / "state")
-        found = editor(name).check(around(tmp_path), desk())
+    export, fixed = all_fixes(editor(name), around(tmp_path), desk())
+    assert fixable <= {each.code for each in fixed}
+    assert (tmp_path / path).read_bytes().decode() == before
+    apply(export, state=tmp_path / "state")
+    found = editor(name).check(around(tmp_path), desk())
     assert (tmp_path / path).read_bytes().decode() == after
     assert {each.code for each in found} == left
     assert not any(each.edits for each in found)
