@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpudesk.exports.values import Role, Severity
+from gpudesk.exports.written import copies_of
 from gpudesk.output.columns import Column, table
 from gpudesk.paths import shortened
 
@@ -46,7 +47,9 @@ def show_lines(state: EditorState, writes: Sequence[Write], style: Style) -> lis
     lines.append(f"  set up by: {', '.join(way.value for way in state.ways)}")
     for write in writes[:5]:
         paths = ", ".join(shortened(file.path) for file in write.files)
-        lines.append(f"  written {write.at:%Y-%m-%d %H:%M:%S} UTC: {paths}")
+        verb = "written" if write.back_to is None else "restored"
+        lines.append(f"  {verb} {write.at:%Y-%m-%d %H:%M:%S} UTC: {paths}")
+        lines += [f"    before: {shortened(copy)}" for copy in copies_of([write])]
     if state.findings:
         lines.append(f"  gpudesk editors check {state.id}  says what is wrong")
     return [style.plain(line) for line in lines]

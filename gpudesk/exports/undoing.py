@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpudesk.errors import ExportError
 from gpudesk.exports.writing import backups, restoring
+from gpudesk.exports.written import still_counting
 from gpudesk.records import replace
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from gpudesk.exports.editor import Editor, Surroundings
     from gpudesk.exports.values import Export
+    from gpudesk.exports.written import Write
 
 
 def undoing(editor: Editor, around: Surroundings, *, state: Path | None = None) -> Export:
-    """Return what takes back the last write: the copy, or where a file has changed since, only gpudesk's part of it.
+    """Return what takes back the last write that was not taken back yet.
+
+    That is the copy; where a file has changed since, only gpudesk's part of it is taken out, and with that every
+    write is taken back. Done again, the write before is taken back, and never what a restore did: that would be
+    gpudesk's entries once more.
 
     Raises:
-        ExportError: gpudesk wrote nothing, or a copy is gone.
+        ExportError: gpudesk wrote nothing, everything is taken back, or a copy is gone.
     """
     writes = backups(editor.id, state=state)
-    if not writes:
-        removing = editor.remove(around)
-        if not any(change.changes for change in removing.changes):
-            raise ExportError(f"there is nothing to restore: gpudesk wrote no file of {editor.name}")
-        return removing
-    export = restoring(writes[0])
-    if not export.notes:
+    export = next((each for write in still_counting(writes) if (each := restoring(write)).changes), None)
+    if export is not None and not export.notes:
         return export
     removing = editor.remove(around)
-    if not any(change.changes for change in removing.changes):
+    if any(change.changes for change in removing.changes):
+        if export is None:
+            return replace(removing, emptied=_made(writes))
+        changed = "a file has changed since gpudesk wrote it: only what is gpudesk's is taken out, the rest stays"
+        notes = (*removing.notes, changed)
+        return replace(removing, notes=notes, back_to=writes[-1].number, emptied=_made(writes))
+    if export is not None:
         return export
-    changed = "a file has changed since gpudesk wrote it: only what is gpudesk's is taken out, the rest stays"
-    return replace(removing, notes=(*removing.notes, changed))
+    if writes:
+        raise ExportError(
+            f"there is nothing more to restore: all that gpudesk wrote to the files of {editor.name} is taken back",
+            f"gpudesk editors show {editor.id}  lists the dated copies",
+        )
+    raise ExportError(f"there is nothing to restore: gpudesk wrote no file of {editor.name}")
+
+
+def _made(writes: Sequence[Write]) -> tuple[Path, ...]:
+    return tuple(Path(folder) for write in writes for folder in write.made)

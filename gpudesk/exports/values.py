@@ -102,6 +102,10 @@ class Export:
     """What the user should do or know: restart the editor, choose the model once."""
     named: bool = False
     """A person named the file: a folder that is missing is a slip, and is not made."""
+    back_to: int | None = None
+    """Of what takes back writes: the number of the first one of them."""
+    emptied: tuple[Path, ...] = ()
+    """Folders that are removed where nothing is left in them: gpudesk made them."""
 
 
 class Severity(StrEnum):

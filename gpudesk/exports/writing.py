@@ -85,7 +85,7 @@ def apply(
             for change in changes:
                 check_before(change, not export.named)
             check_distinct(changes)
-            written = _write_all(export.editor, changes, state, clock)
+            written = _write_all(export, changes, state, clock)
     except StoreError as error:
         raise ExportError(error.message, error.hint) from error
     touched, notes = _touched(touches)
@@ -109,7 +109,7 @@ def written_paths(editor: str, *, state: Path | None = None) -> tuple[Path, ...]
 
 
 def restoring(write: Write) -> Export:
-    """Return what brings back the files as they were before a write; `apply` does it, and can be restored itself.
+    """Return what brings back the files as they were before a write; `apply` does it, and has a number itself.
 
     Raises:
         ExportError: a copy is gone or is not what was copied, or a file cannot be read.
@@ -125,7 +125,8 @@ def restoring(write: Write) -> Export:
             notes.append(f"{shortened(path)} has changed since gpudesk wrote it; what changed is lost")
         changes.append(FileChange(path, before, after, f"as it was before {write.at:%Y-%m-%d %H:%M:%S} UTC"))
     changes.reverse()
-    return Export(write.editor, Way.MERGE, tuple(changes), notes=tuple(notes))
+    made = tuple(map(Path, write.made))
+    return Export(write.editor, Way.MERGE, tuple(changes), notes=tuple(notes), back_to=write.number, emptied=made)
 
 
 def restore(write: Write, *, state: Path | None = None, clock: Clock = SYSTEM_CLOCK) -> Applied:
@@ -147,19 +148,21 @@ def _copied(file: WrittenFile) -> bytes | None:
     return data
 
 
-def _write_all(editor: str, changes: Sequence[FileChange], state: Path | None, clock: Clock) -> Write:
+def _write_all(export: Export, changes: Sequence[FileChange], state: Path | None, clock: Clock) -> Write:
     record = read_record(state)
     number = record.next_number
     folder = folder_of(state) / COPIES / f"{number:04}"
     copies: list[Path | None] = []
     done: list[FileChange] = []
-    made = [each for change in changes for each in _missing_folders(resolved(change.path).parent)]
+    missing = (each for c in changes if c.after is not None for each in _missing_folders(resolved(c.path).parent))
+    made = list(dict.fromkeys(missing))
     try:
         for each in (folder.parent.parent, folder.parent):
             each.mkdir(mode=NEW_FOLDER_MODE, parents=True, exist_ok=True)
         copies.extend(None if c.before is None else backup(c.path, folder, now=clock.now()) for c in changes)
-        write = Write(number, editor, clock.now(), tuple(map(_entry, changes, copies)))
-        kept, old = trimmed(Record((*record.writes, write)), editor)
+        files, folders = tuple(map(_entry, changes, copies)), tuple(map(str, made))
+        write = Write(number, export.editor, clock.now(), files, export.back_to, folders)
+        kept, old = trimmed(Record((*record.writes, write)), export.editor)
         write_record(kept, state)
         for change in changes:
             done.append(change)
@@ -172,6 +175,7 @@ def _write_all(editor: str, changes: Sequence[FileChange], state: Path | None, c
         if isinstance(error, ExportError) and left:
             error.hint = left
         raise
+    _remove_empty(export.emptied)
     _remove(old)
     return write
 
@@ -231,14 +235,18 @@ def _missing_folders(folder: Path) -> list[Path]:
 
 def _forget(record: Record, copies: Sequence[Path], made: Sequence[Path], state: Path | None, *, keep: bool) -> None:
     """Take back the note of a write that did not happen, and the folders that were made for it."""
-    for folder in sorted(set(made), key=lambda each: len(each.parts), reverse=True):
-        with suppress(OSError):
-            folder.rmdir()
+    _remove_empty(made)
     if keep:
         return
     with suppress(GpudeskError):
         write_record(record, state)
         _remove(copies)
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    for folder in sorted(set(folders), key=lambda each: len(each.parts), reverse=True):
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _remove(paths: Sequence[Path]) -> None:

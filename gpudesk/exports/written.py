@@ -51,6 +51,10 @@ class Write:
     at: datetime
     """Aware UTC."""
     files: tuple[WrittenFile, ...]
+    back_to: int | None = None
+    """Of what was taken back: the number of the first write of this editor that does not count any more."""
+    made: tuple[str, ...] = ()
+    """Folders that were made for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,18 @@ def trimmed(record: Record, editor: str) -> tuple[Record, tuple[Path, ...]]:
     dropped = own[1 : max(1, len(own) - WRITES_KEPT)]
     kept = Record(tuple(write for write in record.writes if write not in dropped))
     return kept, copies_of(dropped)
+
+
+def still_counting(writes: Sequence[Write]) -> tuple[Write, ...]:
+    """Return the writes of one editor that nothing has taken back, of those that are given the newest first."""
+    counting: list[Write] = []
+    limit: int | None = None
+    for write in writes:
+        if write.back_to is not None:
+            limit = write.back_to if limit is None else min(limit, write.back_to)
+        elif limit is None or write.number < limit:
+            counting.append(write)
+    return tuple(counting)
 
 
 def copies_of(writes: Sequence[Write]) -> tuple[Path, ...]:

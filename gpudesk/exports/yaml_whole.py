@@ -23,6 +23,9 @@ _SEPARATING_TABS = re.compile(
 """Tabs that npm `yaml` takes for white space, and ruamel does not: at the end of a line, before a comment, behind
 anything but a dash, and behind a dash when a scalar follows."""
 
+DEEPEST = 200
+"""Collections within each other, as many as in JSON; ruamel takes time by the square of it and then all of the stack."""
+
 
 def read_wholly(text: str) -> Document:
     """Read a document with ruamel.yaml, which knows all of YAML.
@@ -92,6 +95,7 @@ class _Builder:
         self.text = text
         self.old = False
         self.anchors = anchors
+        self.depth = 0
 
     def document(self, events: Any) -> Document:
         root: Node | None = None
@@ -128,7 +132,16 @@ class _Builder:
             end = self._scalar_end(event, style)
             return Node("scalar", start, end, event.value, style, anchor, tag)
         style = "flow" if event.flow_style else "block"
-        if name == "SequenceStartEvent":
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise self.wrong("nested too deeply", start)
+        node = self.collection(event, events, style, anchor, tag)
+        self.depth -= 1
+        return node
+
+    def collection(self, event: Any, events: Any, style: str, anchor: str | None, tag: str | None) -> Node:
+        start = event.start_mark.index
+        if event.__class__.__name__ == "SequenceStartEvent":
             items: list[Node] = []
             while (event := next(events)).__class__.__name__ != "SequenceEndEvent":
                 items.append(self.node(event, events))

@@ -27,7 +27,13 @@ def states_document(states: Sequence[EditorState]) -> dict[str, Value]:
 def show_document(state: EditorState, writes: Sequence[Write]) -> dict[str, Value]:
     """Build the document of `show`."""
     written: list[Value] = [
-        {"number": write.number, "at": write.at.isoformat(), "paths": [file.path for file in write.files]}
+        {
+            "number": write.number,
+            "at": write.at.isoformat(),
+            "paths": [file.path for file in write.files],
+            "copies": [file.copy for file in write.files],
+            "takes_back_from": write.back_to,
+        }
         for write in writes
     ]
     return {"schema_version": SCHEMA_VERSION, "editor": _state(state), "writes": written}

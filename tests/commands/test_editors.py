@@ -261,6 +261,71 @@ def test_restoring_keeps_what_was_written_after_gpudesk(place: Place, capsys: py
     assert "only what is gpudesk's is taken out" in capsys.readouterr().err
 
 
+def test_restoring_again_goes_further_back_and_then_says_that_there_is_no_more(place: Place) -> None:
+    place.write_config()
+    place.run("write", "continue", "--merge", "--yes")
+    first = place.config.read_bytes()
+    place.run("write", "continue", "--merge", "--chat", "devstral:24b", "--yes")
+    assert place.config.read_bytes() != first
+    place.run("restore", "continue", "--yes")
+    assert place.config.read_bytes() == first
+    place.run("restore", "continue", "--yes")
+    assert place.config.read_text() == MINE
+    with pytest.raises(ExportError, match="nothing more to restore") as error:
+        place.run("restore", "continue", "--yes")
+    assert error.value.hint == "gpudesk editors show continue  lists the dated copies"
+    assert place.config.read_text() == MINE
+    place.run("write", "continue", "--merge", "--yes")
+    place.run("restore", "continue", "--yes")
+    assert place.config.read_text() == MINE, "a later write is the one that is taken back"
+    with pytest.raises(ExportError, match="nothing more to restore"):
+        place.run("restore", "continue", "--yes")
+    shown = place.json("show", "continue")["writes"]
+    assert [each["takes_back_from"] for each in shown] == [5, None, 1, 2, None, None]
+    assert Path(shown[-1]["copies"][0]).read_text() == MINE
+    _, text = place.run("show", "continue")
+    assert re.search(r"restored 20\d\d-.* UTC: .*config.yaml\n    before: .*copies", text)
+
+
+def test_a_write_that_was_taken_back_by_hand_is_not_in_the_way(place: Place) -> None:
+    place.write_config()
+    place.run("write", "continue", "--merge", "--yes")
+    first = place.config.read_bytes()
+    place.run("write", "continue", "--merge", "--chat", "devstral:24b", "--yes")
+    place.config.write_bytes(first)
+    place.run("restore", "continue", "--yes")
+    assert place.config.read_text() == MINE
+
+
+def test_what_was_written_after_gpudesk_is_not_lost_by_restoring_twice(place: Place) -> None:
+    place.write_config()
+    place.run("write", "continue", "--merge", "--yes")
+    place.run("write", "continue", "--merge", "--chat", "devstral:24b", "--yes")
+    place.config.write_text(place.config.read_text().replace("# mine", "# newer"))
+    place.run("restore", "continue", "--yes")
+    with pytest.raises(ExportError, match="nothing more to restore"):
+        place.run("restore", "continue", "--yes")
+    assert place.config.read_text() == MINE.replace("# mine", "# newer")
+
+
+def test_restoring_leaves_no_folder_that_was_made_for_it(place: Place) -> None:
+    place.run("write", "continue", "--yes")
+    assert place.own.exists()
+    place.run("restore", "continue", "--yes")
+    assert list(place.home.iterdir()) == []
+    place.own.parent.mkdir(parents=True)
+    place.run("write", "continue", "--yes")
+    place.run("restore", "continue", "--yes")
+    assert place.own.parent.is_dir(), "it was there before"
+
+
+def test_a_folder_with_something_else_in_it_stays(place: Place) -> None:
+    place.run("write", "continue", "--yes")
+    (place.own.parent / "mine.yaml").write_text("x")
+    place.run("restore", "continue", "--yes")
+    assert [path.name for path in place.own.parent.iterdir()] == ["mine.yaml"]
+
+
 def test_there_is_nothing_to_restore(place: Place) -> None:
     with pytest.raises(ExportError, match="nothing to restore"):
         place.run("restore", "continue", "--yes")
