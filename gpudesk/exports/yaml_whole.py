@@ -24,7 +24,7 @@ _SEPARATING_TABS = re.compile(
 anything but a dash, and behind a dash when a scalar follows."""
 
 DEEPEST = 200
-"""Collections within each other, as many as in JSON; ruamel takes time by the square of it and then all of the stack."""
+"""Collections within each other, as in JSON; ruamel takes time by the square of it, and then all of the stack."""
 
 
 def read_wholly(text: str) -> Document:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gpudesk.exports.yaml_inline import UnsureError
 from gpudesk.exports.yaml_quick import read_quickly
 from gpudesk.exports.yaml_tree import Node, YamlError, read
-from gpudesk.exports.yaml_whole import read_wholly
+from gpudesk.exports.yaml_whole import DEEPEST, read_wholly
 from tests.exports.configurations import configurations
 
 PIECES = (
@@ -190,6 +190,9 @@ def test_aliases_of_aliases_stay_small() -> None:
 
 
 def test_depth_is_bounded() -> None:
-    for text in ("a: " + "[" * 1200 + "]" * 1200 + "\n", "- " * 1200 + "a\n"):
-        with pytest.raises(YamlError):
-            read(text)
+    for text in ("a: {}\n", "a: {}\nb: [unclosed\n"):
+        with pytest.raises(YamlError, match="column 203: nested too deeply"):
+            read(text.format("[" * (DEEPEST + 1) + "]" * (DEEPEST + 1)))
+    with pytest.raises(YamlError, match="column 401: nested too deeply"):
+        read("- " * 1200 + "a\n")
+    assert read("a: " + "[" * (DEEPEST - 1) + "]" * (DEEPEST - 1) + "\n").root is not None

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from textual.widgets import Input
+
 from gpudesk.domain.desk import Desk
 from gpudesk.exports.editor import Surroundings
 from gpudesk.exports.undoing import undoing
@@ -79,6 +81,12 @@ async def press(shown: Shown, *keys: str) -> None:
         await shown.press(key)
         if len(shown.app.screen_stack) > 1:
             await settled(shown)
+
+
+async def typed(shown: Shown, text: str) -> None:
+    """Put a text into the open line, in place of what stands there, and enter it; keys are waited for one by one."""
+    shown.app.screen.query_one(Input).value = text
+    await press(shown, "enter")
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ from gpudesk.ui.editors.screen import EditorsScreen
 from gpudesk.ui.editors.view_lists import EDITORS, OPTIONS, ROLE_ROWS
 from gpudesk.ui.screens.desk import DeskScreen
 from tests.ui.desks import CHAT, CODER, EMBED, GIB, driver_missing, empty, one_card, seeded
-from tests.ui.editing import Workplace, editing, press, screen_of, settled, until
+from tests.ui.editing import Workplace, editing, press, screen_of, settled, typed, until
 from tests.ui.screens import COMFORTABLE, EVERYDAY, Shown, showing
 
 SMALL = (60, 20)
@@ -198,16 +198,18 @@ def test_another_file_is_named_by_its_path(place: Workplace) -> None:
             screen = screen_of(shown)
             named = place.home / "project" / "mine.yaml"
             named.parent.mkdir()
-            await press(shown, "a", *"~/project/mine.yaml", "enter")
+            await shown.press("a", *"~/project/mine.yaml")
+            await press(shown, "enter")
             assert change_of(screen).path == named
             assert "~/project/mine.yaml" in shown.text()
             await press(shown, "w", "enter")
             await until(shown.pilot.pause, named.exists, "written")
             assert not place.own.exists()
 
-            await press(shown, "a", *"x/none.yaml", "escape")
+            await press(shown, "a", *"x/no", "escape")
             assert change_of(screen).path == named, "escape changes nothing"
-            await press(shown, "a", *["backspace"] * 100, "enter")
+            await press(shown, "a")
+            await typed(shown, "")
             assert change_of(screen).path == place.own, "nothing is the usual file"
 
     run(scenario())
@@ -216,7 +218,8 @@ def test_another_file_is_named_by_its_path(place: Workplace) -> None:
 def test_a_folder_that_is_missing_is_not_made_for_a_named_file(place: Workplace) -> None:
     async def scenario() -> None:
         async with editing(one_card(), place) as shown:
-            await press(shown, "a", *"~/projcet/mine.yaml", "enter")
+            await press(shown, "a")
+            await typed(shown, "~/projcet/mine.yaml")
             await press(shown, "w", "enter")
             await until(shown.pilot.pause, lambda: "does not exist" in told(shown), "refused")
             assert not (place.home / "projcet").exists()
@@ -235,12 +238,14 @@ def test_a_demo_writes_no_file_outside_of_its_home(place: Workplace, tmp_path: P
     async def scenario() -> None:
         async with editing(one_card(), place) as shown:
             for named in (str(mine), "~/link.yaml"):
-                await press(shown, "a", *["backspace"] * 100, *named, "enter")
+                await press(shown, "a")
+                await typed(shown, named)
                 assert change_of(screen_of(shown)).after is not None, "it may be looked at"
                 await shown.press("w")
                 assert not isinstance(shown.app.screen, ConfirmFiles)
                 assert "a demo changes nothing outside of its own home" in told(shown)
-            await press(shown, "a", *["backspace"] * 100, "enter")
+            await press(shown, "a")
+            await typed(shown, "")
             await confirmed(shown, "w")
             await until(shown.pilot.pause, place.own.exists, "what is its own is written")
 
