@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gpudesk.commands.means import LOOK_SECONDS, Means, opened
 from gpudesk.records import dataclass
-from gpudesk.watch.names import CARDS, PINS, PROCESSES, is_catalog, is_details
+from gpudesk.watch.names import CARDS, PINS, PROCESSES, engine_url, is_catalog, is_details, side_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from gpudesk.exports.foresight import Fits
 
 QUICK_SECONDS = 0.2
-"""How long a check waits for engines: what is in the files is wrong or not without them."""
+"""How long a check waits: what is in the files is wrong or not without engines."""
+SLOW_SECONDS = 1.5
+"""How long it waits for an engine on this computer. Where nobody listens that is known at once, so this is waited for
+only where somebody is connected and busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,11 @@ def open_editors(means: EditorMeans, *, whole: bool) -> Iterator[EditorSession]:
         workstation, sources = here.workstation, here.sources
         if not whole:
             sources = tuple(source for source in sources if _tells_models(source.name))
-        desk = sample_once(sources, workstation.clock, LOOK_SECONDS if whole else QUICK_SECONDS)
+        if whole:
+            desk = sample_once(sources, workstation.clock, LOOK_SECONDS)
+        else:
+            near = {source.name: SLOW_SECONDS for source in sources if _asks_here(source.name)}
+            desk = sample_once(sources, workstation.clock, QUICK_SECONDS, longer=near)
 
         @cache
         def choice() -> EditorChoice:
@@ -90,6 +97,15 @@ def _is_measured(desk: Desk) -> bool:
     """Tell whether it is known what is on the cards and whose it is: else what is loaded seems to be in the way."""
     states = [desk.source(name) for name in (CARDS, PROCESSES)]
     return all(state is not None and state.failure is None for state in states)
+
+
+def _asks_here(name: str) -> bool:
+    """Tell whether a source asks an engine on this computer."""
+    from urllib.parse import urlsplit
+
+    url = engine_url(name) or side_url(name)
+    host = (urlsplit(url).hostname or "") if url is not None else ""
+    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def _tells_models(name: str) -> bool:

@@ -13,7 +13,7 @@ from gpudesk.watch.names import CARDS, PROCESSES, engine_order, engine_source, i
 from gpudesk.watch.store import initial, reduce
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from gpudesk.clock import Clock
     from gpudesk.domain.alarm import AlarmLimits
@@ -33,6 +33,7 @@ def sample_once(
     *,
     limits: AlarmLimits | None = None,
     told: Callable[[Watched], None] = lambda _: None,
+    longer: Mapping[str, float] | None = None,
 ) -> Desk:
     """Read every source once, at the same time where possible, and return the desk.
 
@@ -46,9 +47,10 @@ def sample_once(
         timeout_seconds: for all of them together, in real time.
         limits: what alarms tell of.
         told: is handed what is known after each reading, one at a time.
+        longer: for sources that are worth it, how long they are waited for instead.
     """
     names = [source.name for source in sources]
-    once = _Once(sources, clock, timeout_seconds, initial(clock.now(), limits, engine_order(names)), told)
+    once = _Once(sources, clock, timeout_seconds, initial(clock.now(), limits, engine_order(names)), told, longer or {})
     return once.run()
 
 
@@ -62,6 +64,7 @@ class _Once:
         timeout_seconds: float,
         watched: Watched,
         told: Callable[[Watched], None],
+        longer: Mapping[str, float],
     ) -> None:
         self._clock = clock
         self._timeout_seconds = timeout_seconds
@@ -69,6 +72,7 @@ class _Once:
         self._running: dict[str, Source] = {}
         self._watched = watched
         self._told = told
+        self._longer = longer
         self._changed = Condition()
         self._finished = Event()
         self._sequence = 0
@@ -83,14 +87,19 @@ class _Once:
                 self._start_ready(patient=patient)
                 if not self._waiting and not self._running:
                     break
-                if elapsed >= self._timeout_seconds:
+                until = max(map(self._seconds_for, (*self._running, *self._waiting)))
+                if elapsed >= until:
                     break
-                until = self._timeout_seconds * (PATIENCE_RATIO if patient and self._waiting else 1.0)
+                if patient and self._waiting:
+                    until = PATIENCE_RATIO * self._timeout_seconds
                 self._changed.wait(until - elapsed)
             for name in (*self._running, *self._waiting):
-                self._fold(name, None, overdue(name, self._timeout_seconds))
+                self._fold(name, None, overdue(name, self._seconds_for(name)))
             self._finished.set()
             return self._watched.desk
+
+    def _seconds_for(self, name: str) -> float:
+        return self._longer.get(name, self._timeout_seconds)
 
     def _start_ready(self, *, patient: bool) -> None:
         """Start every source that has what it needs, or has waited for it long enough."""

@@ -16,11 +16,13 @@ import pytest
 from gpudesk.acting.opening import Folders
 from gpudesk.arguments import parser as arguments
 from gpudesk.build import _simulated_sources, editor_means
-from gpudesk.commands import acting, editors
+from gpudesk.commands import acting, editors, editors_session
 from gpudesk.commands.editors_session import EditorMeans
 from gpudesk.config.settings import EngineAddress, Settings
 from gpudesk.desk_planner import DeskPlanner
 from gpudesk.domain.desk import Desk
+from gpudesk.domain.engine import CatalogSample, EngineSample
+from gpudesk.domain.model import InstalledModel
 from gpudesk.domain.pin import PinSample
 from gpudesk.domain.working_set import SetModel, WorkingSet
 from gpudesk.errors import ExitCode, ExportError, RefusedError, UsageError
@@ -31,6 +33,7 @@ from gpudesk.sources.base import Source
 from gpudesk.sources.model_metadata import ModelMetadataSource
 from gpudesk.sources.ollama_client import OllamaClient
 from gpudesk.stores.working_sets import WorkingSetStore
+from gpudesk.watch.names import catalog_source, engine_source
 from gpudesk.workstation import Workstation
 from tests.command_line import CommandLine, command_line, nobody_listens
 
@@ -159,6 +162,7 @@ def test_of_a_working_set_with_its_keep_alive(place: Place) -> None:
     assert content["models"][0]["keep_alive_seconds"] == -1
 
 
+@pytest.mark.slow
 def test_what_is_suggested_fits(place: Place) -> None:
     content = place.json("diff", "continue", "--suggest")
     assert content["origin"] == "suggested"
@@ -427,6 +431,7 @@ def test_list_tells_how_each_editor_stands(place: Place) -> None:
     assert "not found" in text
 
 
+@pytest.mark.slow
 def test_show_lists_files_and_what_was_written(place: Place) -> None:
     place.write_config()
     place.run("write", "continue", "--yes")
@@ -533,6 +538,7 @@ def shell(tmp_path: Path) -> Iterator[CommandLine]:
         yield CommandLine({**prepared.environment, "HOME": str(home)}, home)
 
 
+@pytest.mark.slow
 def test_a_check_without_any_engine_checks_the_files(shell: CommandLine) -> None:
     done = shell.run("editors", "check")
     assert (done.returncode, done.stdout) == (0, "no editor was found on this computer\n")
@@ -551,6 +557,7 @@ def test_choosing_without_any_engine_says_who_does_not_answer(shell: CommandLine
     assert "does not answer" in done.stderr
 
 
+@pytest.mark.slow
 def test_nothing_that_reads_yaml_or_toml_is_loaded_before_an_editor_is_touched(shell: CommandLine) -> None:
     code = (
         "import sys; from gpudesk.cli import run\n"
@@ -564,6 +571,7 @@ def test_nothing_that_reads_yaml_or_toml_is_loaded_before_an_editor_is_touched(s
     assert done.stdout.splitlines()[-1] == ""
 
 
+@pytest.mark.slow
 def test_a_demo_has_a_home_of_its_own(shell: CommandLine) -> None:
     done = shell.run("editors", "write", "continue", "--demo", "--yes")
     assert done.returncode == 0, done.stderr
@@ -602,6 +610,38 @@ def test_a_slow_engine_does_not_make_a_check_wait(place: Place) -> None:
     release.set()
 
 
+@pytest.mark.parametrize(("url", "is_known"), [("http://127.0.0.1:1", True), ("http://10.255.255.1:1", False)])
+def test_a_busy_engine_of_this_computer_is_waited_for(
+    url: str, is_known: bool, place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever answers comes too late for the short wait, which is none here."""
+    monkeypatch.setattr(editors_session, "QUICK_SECONDS", 0.0)
+    monkeypatch.setattr(editors_session, "SLOW_SECONDS", 30.0)
+    release = threading.Event()
+
+    class Busy:
+        interval_seconds = 1.0
+
+        def __init__(self, name: str, sample: Any) -> None:
+            self.name, self._sample = name, sample
+
+        def read(self, desk: Desk) -> Any:
+            if not is_known:
+                release.wait(60)
+            return self._sample
+
+        def close(self) -> None:
+            pass
+
+    catalog = CatalogSample(url, (InstalledModel("llama3:latest", url),))
+    place.sources = (Busy(engine_source(url), EngineSample(url)), Busy(catalog_source(url), catalog))
+    place.write_config(PAIR.replace("URL", url).replace("CONTEXT", "contextLength: 8192"))
+    _, text = place.run("check", "continue")
+    release.set()
+    assert ("not-installed" in text) == is_known
+    assert ("no engine answered in time" in capsys.readouterr().err) != is_known
+
+
 def test_nobody_reads_headers_of_another_computers_models(place: Place) -> None:
     from gpudesk.domain.engine import Engine
     from gpudesk.editor_desk import EditorChoice
@@ -619,6 +659,7 @@ def test_nobody_reads_headers_of_another_computers_models(place: Place) -> None:
     assert choice.why_apart((Planned("qwen3:30b", url, 8192),)) is None
 
 
+@pytest.mark.slow
 def test_a_demo_writes_no_file_of_the_users(shell: CommandLine) -> None:
     mine = shell.folder / "mine.yaml"
     mine.write_text(MINE)

@@ -71,6 +71,18 @@ def test_whatever_has_not_answered_in_time_is_a_problem_and_the_rest_is_there() 
     assert desk.cards == ()
 
 
+def test_a_source_that_is_worth_it_is_waited_for_longer_and_the_others_are_not() -> None:
+    """Nothing is there within no time at all; what is waited for longer is there all the same."""
+    stuck, well = nvml(), FakeSource("host", lambda desk: Host(8))
+    stuck.gate.clear()
+    began = time.perf_counter()
+    desk = sample_once([stuck, well], SYSTEM_CLOCK, 0.0, longer={"host": 30.0})
+    assert time.perf_counter() - began < 10
+    assert desk.host == Host(8)
+    assert [problem.source for problem in desk.problems] == ["nvml"]
+    stuck.gate.set()
+
+
 def test_failures_are_problems_and_the_details_of_an_engine_that_is_down_are_not_asked() -> None:
     def refuse(desk: Desk) -> Sample:
         raise SourceError(FailureKind.UNREACHABLE, "connection refused", "start it")
