@@ -24,5 +24,3 @@ class Planned:
 if TYPE_CHECKING:
     Fits = Callable[[tuple[Planned, ...]], str | None]
     """Says why models do not fit together, with numbers; None when they do, or nobody knows."""
-    OwnContext = Callable[[str, str], int | None]
-    """`num_ctx` in a model's own parameters, by its name and the engine's URL; None when it has none."""

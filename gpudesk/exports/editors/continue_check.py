@@ -30,19 +30,16 @@ if TYPE_CHECKING:
 
     from gpudesk.domain.desk import Desk
     from gpudesk.exports.editor import Surroundings
-    from gpudesk.exports.foresight import Fits, OwnContext
+    from gpudesk.exports.foresight import Fits
 
 
-def check(
-    around: Surroundings, desk: Desk | None, fits: Fits | None = None, own_context: OwnContext | None = None
-) -> tuple[Finding, ...]:
+def check(around: Surroundings, desk: Desk | None, fits: Fits | None = None) -> tuple[Finding, ...]:
     """Check every configuration Continue would read.
 
     Args:
         around: where to look.
         desk: tells what is installed, loaded and pinned.
         fits: says why models do not fit together.
-        own_context: tells `num_ctx` of a model's own parameters.
     """
     found: list[Finding] = []
     profiles: list[TextFile] = []
@@ -59,7 +56,7 @@ def check(
             found.append(_unreadable(file.path, error))
             continue
         (blocks if is_block(file.path) else profiles).append(text)
-    facts = Facts(desk, fits=fits, own_context=own_context, versions=continue_places.installed_versions(around))
+    facts = Facts(desk, fits=fits, versions=continue_places.installed_versions(around))
     return (*check_files(profiles, blocks, facts), *found)
 
 

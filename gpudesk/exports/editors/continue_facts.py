@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gpudesk.domain.desk import Desk, LoadedModel
     from gpudesk.domain.model import InstalledModel
     from gpudesk.domain.pin import PinState
-    from gpudesk.exports.foresight import Fits, OwnContext
+    from gpudesk.exports.foresight import Fits
 
 
 class Facts:
@@ -23,14 +23,12 @@ class Facts:
         desk: Desk | None,
         *,
         fits: Fits | None = None,
-        own_context: OwnContext | None = None,
         versions: tuple[tuple[int, int, int], ...] = (),
     ) -> None:
         self.desk = desk
         self.fits = fits
         self.versions = versions
         """Of Continue, where it is installed."""
-        self._own_context = own_context
         self._installed = {(m.engine_url, _plain(m.name)): m for m in desk.installed} if desk else {}
         self._loaded = {(m.engine_url, _plain(m.name)): m for m in desk.models} if desk else {}
         self._pins = {(p.wish.engine_url, _plain(p.wish.name)): p for p in desk.pins} if desk else {}
@@ -82,21 +80,13 @@ class Facts:
         details = self._details.get((installed.digest if installed is not None else None) or "")
         return details.context_length_trained if details is not None else None
 
-    def own_context(self, entry: Entry) -> int | None:
-        """Return `num_ctx` in the model's own parameters."""
-        if self._own_context is None or entry.url is None or entry.model is None:
-            return None
-        return self._own_context(installed_name(entry.model), entry.url)
-
     def context(self, entry: Entry) -> int:
         """Return `num_ctx` of an entry's requests, as far as that is known."""
-        if entry.context_length is not None:
-            return entry.context_length
-        return self.own_context(entry) or entry.asked_context
+        return entry.context_length if entry.context_length is not None else entry.asked_context
 
     def context_is_sure(self, entry: Entry) -> bool:
-        """Nothing in the model itself can make it another."""
-        return entry.context_length is not None or self._own_context is not None
+        """Nothing in the model itself can make it another: no header is read for a check."""
+        return entry.context_length is not None
 
 
 def key_of(entry: Entry) -> tuple[str, str]:

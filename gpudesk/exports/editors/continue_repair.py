@@ -18,15 +18,14 @@ if TYPE_CHECKING:
 
     from gpudesk.domain.desk import Desk
     from gpudesk.exports.editor import Surroundings
-    from gpudesk.exports.foresight import OwnContext
 
 _ROUNDS = 50
 """Of fixing and looking again, at most: one fix makes way for another."""
 
 
-def repair(around: Surroundings, desk: Desk | None, own_context: OwnContext | None = None) -> Export:
+def repair(around: Surroundings, desk: Desk | None) -> Export:
     """Return the files with everything fixed that is safe to fix; what cannot be read is left alone."""
-    facts = Facts(desk, own_context=own_context, versions=continue_places.installed_versions(around))
+    facts = Facts(desk, versions=continue_places.installed_versions(around))
     changes: list[FileChange] = []
     notes: list[str] = []
     for found in continue_places.found_files(around):

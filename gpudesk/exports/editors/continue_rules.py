@@ -31,7 +31,7 @@ def check_entry(report: Report, entry: Entry, facts: Facts) -> None:
     _check_base(report, entry)
     _check_room(report, entry, facts)
     check_completion(report, entry, facts)
-    _check_context_by_name(report, entry, facts)
+    _check_context_by_name(report, entry)
     if entry.model == AUTODETECT:
         report.add(
             "autodetect",
@@ -192,8 +192,8 @@ def _report_room(report: Report, entry: Entry, place: Node, context: int, room: 
     )
 
 
-def _check_context_by_name(report: Report, entry: Entry, facts: Facts) -> None:
-    if not entry.is_ollama or entry.context_length is not None or facts.own_context(entry) is not None:
+def _check_context_by_name(report: Report, entry: Entry) -> None:
+    if not entry.is_ollama or entry.context_length is not None:
         return
     if not set(entry.roles) - {"embed", "rerank"} or entry.asked_context <= DEFAULT_CONTEXT:
         return

@@ -302,13 +302,10 @@ def test_the_engine_cuts_a_context_to_what_was_trained() -> None:
     assert "context-reloads" in codes(text, facts(loaded={CHAT: 40960}, trained=None))
 
 
-def test_a_context_of_the_model_itself_is_asked_for_where_somebody_knows_it() -> None:
-    text, about = chat(), desk(loaded={CHAT: 16384})
-    unknown = codes(text, Facts(about))["context-reloads"]
-    assert unknown.severity is Severity.HINT
-    assert "context-reloads" not in codes(text, Facts(about, own_context=lambda name, url: 16384))
-    sure = codes(text, Facts(about, own_context=lambda name, url: None))["context-reloads"]
-    assert sure.severity is Severity.WARNING
+def test_a_context_that_the_model_itself_may_bring_is_no_certain_reload() -> None:
+    about = Facts(desk(loaded={CHAT: 16384}))
+    assert codes(chat(), about)["context-reloads"].severity is Severity.HINT
+    assert codes(chat("contextLength: 8192"), about)["context-reloads"].severity is Severity.WARNING
 
 
 def test_a_model_that_is_not_installed_names_the_nearest() -> None:
