@@ -99,6 +99,9 @@ def test_every_option_can_be_suggested() -> None:
         (["status", "--wacth"], "unknown option --wacth\n  Did you mean --watch?"),
         (["status", "now"], "unknown argument now\n"),
         (["config", "shwo"], "unknown command shwo\n  Did you mean show?"),
+        (["set", "foo"], "unknown command foo\n  It is one of save, list, show, edit, delete; see gpudesk set --help"),
+        (["restore", "--unfinished", "x"], "--unfinished cannot be x\n  It is one of finish, undo, forget; see "),
+        (["fit", "m", "--engine", "llama-srv"], "--engine cannot be llama-srv\n  Did you mean llama-server? It is one"),
         (["config"], "required: WHAT"),
         (["--theme", "nrod"], "'nrod' is not the name of a theme, perhaps nord"),
         (["--reserve", "much"], "'much' is not a size such as"),
@@ -121,6 +124,7 @@ def test_mistakes_exit_with_2_and_say_what_was_meant(nothing: CommandLine, words
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_nothing_found_exits_with_3_and_says_where_it_looked(nothing: CommandLine) -> None:
     for words in ((), ("status",), ("--reduced-motion",)):
         done = nothing.run(*words)
@@ -263,6 +267,7 @@ def test_doctor_with_an_engine_as_json(with_engine: CommandLine) -> None:
     assert re.search(r"0\.\d+\.\d+ at http://127.0.0.1:\d+, answered in \d+ ms", engines["checks"][0]["found"])
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_watch_with_130(with_engine: CommandLine) -> None:
     with with_engine.start("status", "--watch", "--json", "--interval", "0.2") as process:
         assert process.stdout is not None

@@ -45,7 +45,7 @@ exit codes:
   0    everything that was asked for was done
   1    it was tried and did not work
   2    the command line or the configuration is wrong
-  3    no source could be read: no driver and no engine answered
+  3    nothing could be read: no driver and no engine answered, or not the file that was named
   4    refused: not done on purpose
   130  interrupted with ctrl+c
 """
@@ -79,10 +79,20 @@ class _Parser(argparse.ArgumentParser):
             if word in STATUS_OPTIONS:
                 raise UsageError(f"{word} is an option of status", f"Write gpudesk status {word}")
             raise UsageError(f"unknown {kind} {word}", self._hint(word, (*self._option_strings(), *VERBS)))
+        if choice and choice[1] == "COMMAND":
+            raise UsageError(f"unknown command {choice[2]}", self._hint(choice[2], VERBS))
         if choice:
-            known = VERBS if choice[1] == "COMMAND" else re.findall(r"'([a-z]+)'", message.partition("choose from")[2])
-            raise UsageError(f"unknown command {choice[2]}", self._hint(choice[2], known))
+            self._wrong_choice(choice[1], choice[2], re.findall(r"[\w-]+", message.partition("choose from")[2]))
         raise UsageError(message, f"See {self.prog} --help")
+
+    def _wrong_choice(self, what: str, word: str, known: Sequence[str]) -> NoReturn:
+        """Raise what is wrong with a word that is none of a few; no list of them is in reach of who typed it."""
+        from gpudesk.config.options import nearest
+
+        close = nearest(word, tuple(known))
+        meant = f"Did you mean {close}? " if close else ""
+        message = f"{what} cannot be {word}" if what.startswith("-") else f"unknown command {word}"
+        raise UsageError(message, f"{meant}It is one of {', '.join(known)}; see {self.prog} --help")
 
     def _option_strings(self) -> tuple[str, ...]:
         return tuple(sorted(ALL_OPTIONS))
@@ -180,7 +190,8 @@ def _add_options(parser: argparse.ArgumentParser, prefix: str) -> None:
         nargs="?",
         const="",
         default=absent,
-        help="a simulated workstation instead of this computer; a SCENARIO nobody knows lists them",
+        help="a simulated workstation instead of this computer, gone when the command ends; a SCENARIO nobody knows "
+        "lists them",
     )
     add("--demo-if-empty", action="store_true", default=absent, help=argparse.SUPPRESS)
     add("--config", metavar="FILE", default=absent, help="configuration file")
