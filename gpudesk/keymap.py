@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from gpudesk.keys import ACTING as ACTING
 from gpudesk.keys import BINDINGS as BINDINGS
 from gpudesk.keys import OVERLAPS
+from gpudesk.keys import WRITING as WRITING
 from gpudesk.keys import KeyAction as KeyAction
 from gpudesk.keys import Scope as Scope
 

@@ -73,6 +73,8 @@ class KeyAction:
 
 ACTING = "Acting"
 """The group of the keys that change something."""
+WRITING = frozenset({"plan_make_it_so", "plan_save", "editor_write", "editor_fix", "editor_restore", "editor_migrate"})
+"""Keys of other groups that change something."""
 DIALOGS = "In dialogs"
 SET_KEYS_MOST = 6
 """Working sets that have a key without asking for one: the digits that the lists of the desk leave."""

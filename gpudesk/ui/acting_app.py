@@ -10,7 +10,7 @@ from textual.message import Message
 
 from gpudesk.domain.event import EventKind, Severity
 from gpudesk.errors import GpudeskError
-from gpudesk.keymap import ACTING, BINDINGS, Scope, display_key, keys_of
+from gpudesk.keymap import ACTING, BINDINGS, WRITING, Scope, display_key, keys_of
 from gpudesk.keys import OVERLAPS
 from gpudesk.ui.screens.base import SceneScreen
 from gpudesk.ui.screens.desk import DeskScreen
@@ -185,7 +185,8 @@ class ActingApp(App[int], inherit_bindings=False):
 
     def read_only_hides(self, action: KeyAction) -> bool:
         """Tell whether an action would change something, where nothing is to be changed."""
-        return self._settings.read_only and action.group == ACTING and action.id not in READING
+        changes = (action.group == ACTING and action.id not in READING) or action.id in WRITING
+        return self._settings.read_only and changes
 
     def action_act(self, what: str) -> None:
         """Do what a key that acts asks for."""

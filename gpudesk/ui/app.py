@@ -236,8 +236,10 @@ class GpudeskApp(ActingApp, inherit_bindings=False):
             return
         if self._planner is None:
             self._planner = self._planning()
-        door = self.hand_over if self._acting_maker is not None and not self._settings.read_only else None
-        planner = PlannerScreen(self._planner, banner=self._banner, keymap=self._keymap_in_use, door=door)
+        planner = PlannerScreen(
+            self._planner, banner=self._banner, keymap=self._keymap_in_use,
+            door=self.hand_over if self._acting_maker is not None else None, read_only=self._settings.read_only,
+        )  # fmt: skip
         planner.show(self.scene(), self.palette)
         self.push_screen(planner)
 

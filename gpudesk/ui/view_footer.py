@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gpudesk.keymap import ACTING, BINDINGS, KeyAction, Scope, display_key, keys_of
+from gpudesk.keymap import ACTING, BINDINGS, WRITING, KeyAction, Scope, display_key, keys_of
 from gpudesk.ui.cells import Line, Span, fit_line, line_width
 
 
@@ -51,7 +51,7 @@ def footer_line(
     """
     entries: list[tuple[KeyAction, Line]] = []
     for action in footer_actions(scopes, first):
-        if action.group == ACTING and not acting:
+        if not acting and (action.group == ACTING or action.id in WRITING):
             continue
         keys = keys_of(action, keymap)
         run = f"screen.run_binding('{action.id}')"

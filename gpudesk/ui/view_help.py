@@ -51,7 +51,10 @@ ACTING_LEGEND: tuple[tuple[str, str], ...] = (
 )
 """Signs of what is done."""
 
-READ_ONLY = "read-only: the keys below Acting are off, because gpudesk was started so that it changes nothing"
+READ_ONLY = (
+    "read-only: the keys below Acting are off, and those of planner and editors that save or write, because gpudesk "
+    "was started so that it changes nothing"
+)
 
 
 def help_lines(keymap: Mapping[str, str], width: int, *, read_only: bool = False) -> tuple[Line, ...]:

@@ -80,6 +80,7 @@ def test_what_is_worked_out_before_the_screen_is_there_is_shown(place: Workplace
     run(scenario())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(40, 12), SMALL, EVERYDAY, (100, 30), COMFORTABLE, (140, 40), (200, 60)])
 def test_no_line_is_wider_than_the_terminal_and_every_part_is_there(place: Workplace, size: tuple[int, int]) -> None:
     async def scenario() -> None:
@@ -161,6 +162,7 @@ def test_a_role_may_have_no_model(place: Workplace) -> None:
     run(scenario())
 
 
+@pytest.mark.slow
 def test_models_come_from_what_is_loaded_suggested_or_a_set(place: Workplace) -> None:
     place.sets.write(WorkingSet("coding", (SetModel(CHAT.name, 4096), SetModel(CODER.name, 2048))))
 
@@ -290,6 +292,7 @@ def test_escape_leaves_the_list_of_models_as_it_was(place: Workplace) -> None:
     run(scenario())
 
 
+@pytest.mark.slow
 def test_the_list_of_models_can_be_filtered(place: Workplace) -> None:
     async def scenario() -> None:
         async with editing(one_card(), place, COMFORTABLE) as shown:
@@ -380,6 +383,7 @@ def test_escape_writes_nothing(place: Workplace) -> None:
     assert not place.state.exists()
 
 
+@pytest.mark.slow
 def test_b_brings_back_every_byte(place: Workplace) -> None:
     before = place.config.read_bytes()
 

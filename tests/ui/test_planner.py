@@ -180,6 +180,33 @@ def test_the_plan_leaves_by_one_door() -> None:
 
 
 @pytest.mark.slow
+def test_read_only_neither_offers_nor_takes_a_plan() -> None:
+    async def scenario() -> None:
+        for read_only in (False, True):
+            settings = replace(SETTINGS, read_only=read_only)
+            planner = HandMade()
+            async with showing(one_card(), (250, 40), settings=settings, planning=lambda: planner) as shown:  # noqa: B023
+                await shown.press("f")
+                await until(shown, lambda: settled(board_of(shown)), "settled")
+                footer = shown.lines()[-1]
+                assert ("m make it so" in footer) is not read_only
+                assert ("w save" in footer) is not read_only
+                assert "c card" in footer
+                assert ("read-only" in shown.lines()[0]) is read_only
+                names = {each.title for each in shown.app.get_system_commands(shown.app.screen)}
+                assert ("Make it so" in names) is not read_only
+                if read_only:
+                    for key in "mw":
+                        await shown.press(key)
+                        assert len(shown.app.screen_stack) == 2
+                        (toast,) = shown.app._notifications
+                        assert toast.message.startswith("read-only")
+                        shown.app.clear_notifications()
+
+    run(scenario())
+
+
+@pytest.mark.slow
 def test_without_a_door_the_plan_is_shown_as_text() -> None:
     async def scenario() -> None:
         async with planning(one_card(), COMFORTABLE) as (shown, _):

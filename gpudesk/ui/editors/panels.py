@@ -75,15 +75,16 @@ class DetailPanel(ScrollingWidget):
 class EditorPanels(PlacedScreen, inherit_bindings=False):
     """The parts of the screen, drawn from the newest answer."""
 
-    def __init__(self, *, banner: str | None, keymap: Mapping[str, str]) -> None:
+    def __init__(self, *, banner: str | None, keymap: Mapping[str, str], read_only: bool = False) -> None:
         """Make every part.
 
         Args:
             banner: the demo's line.
             keymap: the user's keys.
+            read_only: nothing may be written.
         """
         super().__init__()
-        self._banner, self._keymap = banner, keymap
+        self._banner, self._keymap, self._read_only = banner, keymap, read_only
         self.answer: Answer | None = None
         self.scene: Scene | None = None
         self.checking = False
@@ -169,7 +170,7 @@ class EditorPanels(PlacedScreen, inherit_bindings=False):
         return (Span(text, "title-focus" if widget.has_focus else "title"),)
 
     def _title_lines(self, size: Size) -> list[Painted]:
-        return [] if self.scene is None else [Painted(title_line(self.scene, size.width))]
+        return [] if self.scene is None else [Painted(title_line(self.scene, size.width, read_only=self._read_only))]
 
     def _banner_lines(self, size: Size) -> list[Painted]:
         return [Painted(fit_line((Span(f" {self._banner} ", "banner"),), size.width))]
@@ -179,7 +180,8 @@ class EditorPanels(PlacedScreen, inherit_bindings=False):
         if self.focused is self.roles:
             scopes.append(Scope.EDITOR_ROLES)
         first = (Scope.EDITOR_ROLES, Scope.EDITORS)
-        return [Painted(footer_line(scopes, self._keymap, size.width, first=first))]
+        acting = not self._read_only
+        return [Painted(footer_line(scopes, self._keymap, size.width, first=first, acting=acting))]
 
     def _detail_lines(self, width: int) -> tuple[Line, Sequence[Line]]:
         state, answer = self.state, self.answer

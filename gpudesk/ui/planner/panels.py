@@ -32,17 +32,18 @@ if TYPE_CHECKING:
 class PlannerPanels(PlacedScreen, inherit_bindings=False):
     """The parts of the planner, drawn from its board."""
 
-    def __init__(self, board: Board, *, banner: str | None, keymap: Mapping[str, str]) -> None:
+    def __init__(self, board: Board, *, banner: str | None, keymap: Mapping[str, str], read_only: bool = False) -> None:
         """Make every part.
 
         Args:
             board: what is chosen and what comes of it.
             banner: the demo's line.
             keymap: the user's keys.
+            read_only: nothing may be changed.
         """
         super().__init__()
         self.board = board
-        self._banner, self._keymap = banner, keymap
+        self._banner, self._keymap, self._read_only = banner, keymap, read_only
         self._scene: Scene | None = None
         self._palette: Palette | None = None
         self._typing: str | None = None
@@ -113,7 +114,7 @@ class PlannerPanels(PlacedScreen, inherit_bindings=False):
                 widget.show(palette)
 
     def _title_lines(self, size: Size) -> list[Painted]:
-        return [] if self._scene is None else [Painted(title_line(self._scene, size.width))]
+        return [] if self._scene is None else [Painted(title_line(self._scene, size.width, read_only=self._read_only))]
 
     def _banner_lines(self, size: Size) -> list[Painted]:
         return [Painted(fit_line((Span(f" {self._banner} ", "banner"),), size.width))]
@@ -125,7 +126,8 @@ class PlannerPanels(PlacedScreen, inherit_bindings=False):
         scopes.append(Scope.PANELS)
         reading = self.board.headers.reading
         extra: Line = (Span(f" {reading_words(reading)} ", "accent"),) if reading.going_on else ()
-        return [Painted(footer_line(scopes, self._keymap, size.width, extra, first=(Scope.CHOICES, Scope.PLANNER)))]
+        first, acting = (Scope.CHOICES, Scope.PLANNER), not self._read_only
+        return [Painted(footer_line(scopes, self._keymap, size.width, extra, first=first, acting=acting))]
 
     def _cards_lines(self, width: int, room: int) -> list[Line]:
         if self._scene is None:

@@ -9,6 +9,7 @@ from textual.message import Message
 
 from gpudesk.errors import GpudeskError
 from gpudesk.keymap import Scope
+from gpudesk.ui.acting_app import READ_ONLY_WORDS
 from gpudesk.ui.bindings import bindings_for
 from gpudesk.ui.planner.board import Board, read_file
 from gpudesk.ui.planner.choices import with_context_step, with_kv_step, with_slots_step
@@ -55,7 +56,13 @@ class PlannerScreen(PlannerPanels, inherit_bindings=False):
             self.outcome = outcome
 
     def __init__(
-        self, planning: Planning, *, banner: str | None, keymap: Mapping[str, str], door: PlanDoor | None = None
+        self,
+        planning: Planning,
+        *,
+        banner: str | None,
+        keymap: Mapping[str, str],
+        door: PlanDoor | None = None,
+        read_only: bool = False,
     ) -> None:
         """Make the screen.
 
@@ -64,13 +71,14 @@ class PlannerScreen(PlannerPanels, inherit_bindings=False):
             banner: the demo's line.
             keymap: the user's keys.
             door: who carries plans out; None shows them as text.
+            read_only: nothing may be changed.
         """
         board = Board(
             planning,
             answered=lambda answer: self.tell(self.Answered(answer)),
             read=lambda: self.tell(self.HeadersRead()),
         )
-        super().__init__(board, banner=banner, keymap=keymap)
+        super().__init__(board, banner=banner, keymap=keymap, read_only=read_only)
         self._planning, self._door = planning, door
 
     # --- life ---------------------------------------------------------------------------------------------------
@@ -142,7 +150,9 @@ class PlannerScreen(PlannerPanels, inherit_bindings=False):
 
     def _hand_over(self, purpose: Purpose) -> None:
         handover = self.board.handover
-        if handover is None:
+        if self._read_only:
+            self.notify(READ_ONLY_WORDS, severity="warning", timeout=5)
+        elif handover is None:
             self.notify("there is no plan yet: choose models with space", severity="warning", timeout=3)
         elif self._door is not None:
             self._door(purpose, handover)
