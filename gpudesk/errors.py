@@ -79,6 +79,8 @@ class SourceError(GpudeskError):
     def __init__(self, kind: FailureKind, message: str, hint: str | None = None) -> None:
         super().__init__(message, hint)
         self.kind = kind
+        self.http_status: int | None = None
+        """The HTTP status, where an answer was the failure."""
 
 
 class NotInstalledError(SourceError):

@@ -23,6 +23,8 @@ class Failure:
     kind: FailureKind
     message: str
     hint: str | None = None
+    http_status: int | None = None
+    """The HTTP status, where an answer was the failure."""
 
 
 @dataclass(frozen=True, slots=True)

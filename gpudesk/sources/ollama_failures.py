@@ -80,6 +80,12 @@ class SilentServerError(SourceError):
 
 def from_status(status: int, body: bytes, url: str, path: str, *, has_key: bool) -> SourceError:
     """Translate an HTTP status that is not success. `body` is repeated only where it is Ollama's own error text."""
+    error = _from_status(status, body, url, path, has_key=has_key)
+    error.http_status = status
+    return error
+
+
+def _from_status(status: int, body: bytes, url: str, path: str, *, has_key: bool) -> SourceError:
     where = f"{url}{path}"
     said = error_text(body)
     because = f": {said}" if said else ""

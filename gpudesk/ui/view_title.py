@@ -8,6 +8,7 @@ from gpudesk.domain.pin import Pin
 from gpudesk.ui.cells import Line, Span, line_width, spread
 from gpudesk.ui.staleness import stale_seconds
 from gpudesk.ui.view_models import host_of
+from gpudesk.ui.view_states import down_word
 from gpudesk.units import duration, gibibytes
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def engine_line(engine: Engine, scene: Scene, *, several: bool) -> Line:
     if state is None or state.last_taken_at is None:
         return (Span("◌ ", "dim"), Span(f"{name} asking…", "dim"))
     if not engine.reachable:
-        return (Span("✗ ", "error"), Span(f"{name} unreachable", "error"))
+        return (Span("✗ ", "error"), Span(f"{name} {down_word(engine, scene.desk)}", "error"))
     age = stale_seconds(state, scene.now, slack=scene.slack)
     if age is not None:
         return (Span("◷ ", "warn"), Span(f"{name} {engine.version or ''}".rstrip(), "text"),

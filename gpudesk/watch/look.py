@@ -28,7 +28,7 @@ def look(source: Source, desk: Desk, fold: Callable[[Sample | None, Failure | No
         fold(source.read(desk), None)
     except SourceError as error:
         hint = None if error.hint is None else clean(error.hint)
-        failure = Failure(error.kind, clean(error.message), hint)
+        failure = Failure(error.kind, clean(error.message), hint, error.http_status)
     except Exception as error:  # noqa: BLE001 - one broken source must not end the watching of the others
         failure = Failure(
             FailureKind.FAILED,

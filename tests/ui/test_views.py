@@ -11,6 +11,8 @@ from gpudesk.domain.engine import Engine
 from gpudesk.domain.event import EventKind
 from gpudesk.domain.keep_alive import KeepAlive
 from gpudesk.domain.pin import Pin
+from gpudesk.domain.reading import Failure
+from gpudesk.errors import FailureKind
 from gpudesk.ui.cells import Line, line_width
 from gpudesk.ui.detail_lines import Target
 from gpudesk.ui.marks import assign_marks, letter
@@ -216,6 +218,36 @@ def test_the_title_says_how_each_engine_does() -> None:
     several = text(title_line(scene(two_cards()), 160))
     assert "● ollama 0.33.0 up" in several
     assert "● ollama 10.0.0.5 0.12.6 up" in several
+
+
+@pytest.mark.parametrize(
+    ("kind", "http_status", "word"),
+    [
+        (FailureKind.DENIED, 401, "refused"),
+        (FailureKind.DENIED, 403, "refused"),
+        (FailureKind.FAILED, 500, "error 500"),
+        (FailureKind.INVALID, 404, "error 404"),
+        (FailureKind.INVALID, None, "not understood"),
+        (FailureKind.TIMEOUT, None, "no answer"),
+        (FailureKind.UNREACHABLE, None, "unreachable"),
+    ],
+)
+def test_an_engine_that_answers_is_not_called_unreachable(
+    kind: FailureKind, http_status: int | None, word: str
+) -> None:
+    desk = engine_down()
+    failure = Failure(kind, "http://127.0.0.1:11434/api/ps said something", "look there", http_status)
+    desk = replace(
+        desk,
+        sources=tuple(
+            replace(state, failure=failure) if state.failure is not None else state for state in desk.sources
+        ),
+        engines=tuple(replace(engine, error=failure.message, hint=failure.hint) for engine in desk.engines),
+    )
+    assert f"✗ ollama {word} " in text(title_line(scene(desk), 80))
+    first = text(empty_lines("loaded", scene(desk))[0])
+    assert word in first
+    assert ("unreachable" in first) is (word == "unreachable")
 
 
 def test_the_title_marks_an_engine_whose_answer_is_old() -> None:
