@@ -76,6 +76,8 @@ class PinState:
     losses: tuple[datetime, ...] = ()
     """When it was lost lately, oldest first, less those by a restart, which nobody fights for; three in ten minutes
     are a thrash."""
+    loss_causes: tuple[tuple[PinCause, str], ...] = ()
+    """What broke it each time, as cause and sentence, one per loss."""
 
     @property
     def key(self) -> str:

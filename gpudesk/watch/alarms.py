@@ -217,9 +217,8 @@ def _thrash(desk: Desk) -> Iterator[Alarm]:
         if len(state.losses) >= THRASH_LOSSES:
             name, url = state.wish.name, state.wish.engine_url
             told.add((url, name))
-            message = (
-                f"the pin of {name} was lost {len(state.losses)} times in ten minutes: {state.reason or 'held now'}"
-            )
+            causes = "; ".join(dict.fromkeys(reason for _, reason in state.loss_causes)) or "held now"
+            message = f"the pin of {name} was lost {len(state.losses)} times in ten minutes: {causes}"
             advice = "it is not put right any more; change what asks for it (keep-alive, context), or unpin it"
             yield Alarm(AlarmKind.THRASH, name, message, advice, desk.taken_at, url)
     for (url, name), events in _recent(desk, frozenset({EventKind.EVICTED}), THRASH_WINDOW).items():

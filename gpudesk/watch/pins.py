@@ -140,27 +140,29 @@ def _next(state: PinState | None, wish: PinWish, desk: Desk, crashed: set[tuple[
     if judged is None:
         return state
     losses = tuple(at for at in state.losses if desk.taken_at - at <= LOSSES_KEPT)
+    causes = state.loss_causes[len(state.losses) - len(losses) :]
     if judged.cause is None:
-        after = replace(state, pin=Pin.HELD, cause=None, reason=None, lost_at=None, losses=losses)
+        after = replace(state, pin=Pin.HELD, cause=None, reason=None, lost_at=None, losses=losses, loss_causes=causes)
     elif state.pin is Pin.LOST:
         better = judged.reason is not None or not _still_explains(state.cause, judged.cause)
         better = better and not _came_later(state, judged)
-        after = replace(state, losses=losses)
+        after = replace(state, losses=losses, loss_causes=causes)
         if better:
-            after = replace(after, cause=judged.cause, reason=judged.reason or _PLAIN[judged.cause])
+            better_reason = judged.reason or _PLAIN[judged.cause]
+            if losses and losses[-1] == state.lost_at and _is_the_same_loss(causes[-1][0], judged.cause):
+                causes = (*causes[:-1], (judged.cause, better_reason))
+            after = replace(after, cause=judged.cause, reason=better_reason, loss_causes=causes)
     elif state.pin is Pin.NONE:
         cause = PinCause.NOT_LOADED if judged.cause in _ABSENT else judged.cause
         reason = judged.reason if cause is judged.cause else None
         after = replace(state, pin=Pin.LOST, cause=cause, reason=reason or _PLAIN[cause], lost_at=desk.taken_at)
     else:
-        after = replace(
-            state,
-            pin=Pin.LOST,
-            cause=judged.cause,
-            reason=judged.reason or _PLAIN[judged.cause],
-            lost_at=desk.taken_at,
-            losses=losses if judged.cause is PinCause.RESTARTED else (*losses, desk.taken_at),
-        )
+        words = judged.reason or _PLAIN[judged.cause]
+        after = replace(state, pin=Pin.LOST, cause=judged.cause, reason=words, lost_at=desk.taken_at)
+        if judged.cause is PinCause.RESTARTED:
+            after = replace(after, losses=losses, loss_causes=causes)
+        else:
+            after = replace(after, losses=(*losses, desk.taken_at), loss_causes=(*causes, (judged.cause, words)))
     return state if after == state else after
 
 
@@ -179,6 +181,11 @@ class _Judged:
 def _still_explains(known: PinCause | None, cause: PinCause) -> bool:
     """Tell whether what was known of a loss says more than that the model is still not there."""
     return known is cause or (cause is PinCause.UNLOADED and known in _ABSENT)
+
+
+def _is_the_same_loss(known: PinCause, cause: PinCause) -> bool:
+    """Tell whether a cause says more of how a pin was lost: what befalls a model later did not break its pin."""
+    return known is cause or {known, cause} <= _ABSENT
 
 
 def _came_later(state: PinState, judged: _Judged) -> bool:

@@ -115,6 +115,66 @@ def test_a_pin_lost_three_times_is_a_thrash() -> None:
     assert alarm.message.startswith(f"the pin of {NAME} was lost 3 times in ten minutes: keep-alive changed")
 
 
+def test_a_pin_lost_for_several_causes_names_each_once() -> None:
+    seen = Watch()
+    seen.give("pins", PinSample((PinWish(URL, NAME, context_length=4096),)), 0)
+    seen.engine(0, model(NAME, forever(), context_length=4096))
+    seen.engine(10, model(NAME, timer(1810, at=10), context_length=4096))
+    seen.engine(20, model(NAME, forever(), context_length=4096))
+    seen.engine(30, model(NAME, forever(), context_length=16384))
+    seen.engine(40, model(NAME, forever(), context_length=4096))
+    seen.engine(50, model(NAME, timer(1850, at=50), context_length=4096))
+    (alarm,) = alarms(seen, AlarmKind.THRASH)
+    began = f"the pin of {NAME} was lost 3 times in ten minutes: "
+    assert alarm.message.removeprefix(began).split("; ") == [
+        "keep-alive changed from forever to 30m (Continue sends 30m by default)",
+        "it was loaded with context 16384 instead of 4096",
+    ]
+
+
+def test_a_thrash_tells_the_cause_that_was_found_out_later() -> None:
+    seen = Watch()
+    seen.give("pins", PinSample((PinWish(URL, NAME),)), 0)
+    for turn in range(3):
+        at = 120.0 * turn
+        seen.engine(at, model(NAME, forever()))
+        seen.engine(at + 10)
+        assert seen.desk.pins[0].loss_causes[-1][1] == seen.desk.pins[0].reason
+        seen.engine(at + 11, model("gpt-oss:20b", timer(at + 311, at=at + 11)))
+    (alarm,) = alarms(seen, AlarmKind.THRASH)
+    assert "gpt-oss:20b" in alarm.message
+
+
+def test_what_befalls_a_model_whose_pin_is_lost_is_no_cause_of_the_loss() -> None:
+    seen = Watch()
+    seen.give("pins", PinSample((PinWish(URL, NAME, context_length=4096),)), 0)
+    for turn in range(3):
+        at = 100.0 * turn
+        seen.engine(at, model(NAME, forever(), context_length=4096))
+        seen.engine(at + 10, model(NAME, forever(), context_length=2048))
+        seen.engine(at + 30)
+        seen.engine(at + 31)
+        assert (seen.desk.pins[0].reason or "").startswith("unloaded")
+    (alarm,) = alarms(seen, AlarmKind.THRASH)
+    assert alarm.message.endswith("ten minutes: it was loaded with context 2048 instead of 4096")
+
+
+def test_an_old_loss_takes_its_cause_along() -> None:
+    seen = Watch()
+    seen.give("pins", PinSample((PinWish(URL, NAME, context_length=4096),)), 0)
+    seen.engine(0, model(NAME, forever(), context_length=16384))
+    seen.engine(1, model(NAME, forever(), context_length=4096))
+    for at in (10.0, 300.0, 500.0):
+        seen.engine(at, model(NAME, forever(), context_length=8192 if at == 10 else 16384))
+        seen.engine(at + 1, model(NAME, forever(), context_length=4096))
+    (alarm,) = alarms(seen, AlarmKind.THRASH)
+    assert "8192" in alarm.message
+    seen.engine(620, model(NAME, forever(), context_length=16384))
+    (alarm,) = alarms(seen, AlarmKind.THRASH)
+    assert "3 times" in alarm.message
+    assert "8192" not in alarm.message
+
+
 def test_two_models_that_push_each_other_out_are_a_thrash() -> None:
     seen = Watch()
     names = (NAME, "gpt-oss:20b")
