@@ -199,8 +199,12 @@ def _forecast(plan: Plan, wanted: Sequence[Wanted], ground: Ground, seconds: flo
     room = sum(card.available_bytes for card in ground.cards) + sum(own.values())
     verdict, short = plan.verdict, None
     sizes = [made.parts.total_bytes for made in plan.models]
+    ratios: tuple[tuple[str, float], ...] = ()
+    if verdict in (Verdict.SPILLS, Verdict.DOES_NOT_FIT) or plan.server.spills:
+        whole = [_whole(one, made, ground) for one, made in zip(wanted, plan.models, strict=True)]
+        ratios = _cpu_ratios(plan, whole)
     if verdict in (Verdict.SPILLS, Verdict.DOES_NOT_FIT):
-        sizes = [_whole(one, made, ground) for one, made in zip(wanted, plan.models, strict=True)]
+        sizes = whole
         short = max(0, sum(sizes) - room)
     elif plan.server.spills:
         verdict = Verdict.SPILLS
@@ -212,11 +216,23 @@ def _forecast(plan: Plan, wanted: Sequence[Wanted], ground: Ground, seconds: flo
         would_evict=plan.server.would_evict,
         evicts_because=plan.server.evicts_because,
         short_bytes=short,
+        cpu_ratios=ratios,
         expected_seconds=seconds,
         same_weights=(*_twins(wanted), *((one.name, each.name) for one, each in same if each.name != one.name)),
         context_length=plan.models[0].context_length if plan.models else None,
         notes=tuple(dict.fromkeys((*plan.notes, *plan.server.notes))),
     )
+
+
+def _cpu_ratios(plan: Plan, whole: Sequence[int]) -> tuple[tuple[str, float], ...]:
+    """Return how much of each model would stay on the CPU: by what the engine does, else by the plan."""
+    by_engine = dict(plan.server.on_cards)
+    found = []
+    for made, size in zip(plan.models, whole, strict=True):
+        held = min(by_engine.get(made.name, size), made.parts.total_bytes)
+        if 0 <= held < size:
+            found.append((made.name, 1 - held / size))
+    return tuple(found)
 
 
 def _twins(wanted: Sequence[Wanted]) -> list[tuple[str, str]]:

@@ -111,6 +111,8 @@ class Forecast:
     """Loaded models that the engine itself would unload to make room."""
     short_bytes: int | None = None
     """How much is missing on the card where most is missing; None or 0 when nothing is."""
+    cpu_ratios: tuple[tuple[str, float], ...] = ()
+    """Loads that would stay partly on the CPU, by name, with the share of their memory that would be there."""
     expected_seconds: float | None = None
     context_length: int | None = None
     """What the engine will choose for the first one when none is asked for."""

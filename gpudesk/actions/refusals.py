@@ -10,7 +10,7 @@ from gpudesk.actions.room import GOOD, Room, prefix_that_fails, shorter_context
 from gpudesk.actions.values import Load, Refusal
 from gpudesk.actions.wording import described, enumerated
 from gpudesk.domain.desk import Desk, LoadedModel
-from gpudesk.units import GIBIBYTE, gibibytes
+from gpudesk.units import GIBIBYTE, gibibytes, percent
 
 ROUGH_RATIO = 1.2
 ROUGH_BYTES = GIBIBYTE
@@ -50,16 +50,23 @@ def cannot_fit(desk: Desk, subject: str, loads: Sequence[Load], room: Room, fore
     beside += [model.name for model in runners(desk.models) if model.cards and model.key not in gone | fresh]
     where = f" beside {enumerated(beside, NAMED_MOST)}" if beside else ""
     if made.verdict in GOOD:
-        text = f"{culprit.name} would make the engine unload {enumerated(made.would_evict)}"
+        because = f": {made.evicts_because}" if made.evicts_because else ""
+        text = f"{culprit.name} would make the engine unload {enumerated(made.would_evict)}{because}"
     elif made.short_bytes:
         text = f"{culprit.name} is {gibibytes(made.short_bytes)} too much{where}"
     else:
-        text = f"{culprit.name} would stay partly on the CPU{where}"
+        share = dict(made.cpu_ratios).get(culprit.name)
+        partly = "partly" if share is None else percent(share)
+        text = f"{culprit.name} would stay {partly} on the CPU{where}"
     context = culprit.context_length or forecaster.forecast(desk, [culprit]).context_length
     help_ = _shorter(desk, loads[:count], room.leaving, context, forecaster) or [*made.advice]
     listed = subject == culprit.name or " and " in subject  # what does not fit is named in the text
     message = text if listed else f"{subject} does not fit: {text}"
-    return Refusal(message, _one_of(help_) if help_ else "Choose a shorter context, a smaller model, or fewer of them")
+    if help_:
+        return Refusal(message, _one_of(help_))
+    fewer = "Choose fewer of them; OLLAMA_MAX_LOADED_MODELS of the engine says how many it keeps"
+    smaller = "Choose a shorter context, a smaller model, or fewer of them"
+    return Refusal(message, fewer if made.verdict in GOOD else smaller)
 
 
 def cannot_tell(desk: Desk, loads: Sequence[Load], room: Room) -> Refusal | None:

@@ -53,6 +53,7 @@ def forecast_of(wanted: Sequence[Wanted], sequence: LoadSequence, *, notes: bool
         parallel=first.served.parallel,
         batch_size=first.served.batch_size,
         spills=any(step.spills for step in steps),
+        on_cards=tuple((step.residents[-1].name, step.residents[-1].memory_bytes) for step in steps if step.spills),
         notes=_notes(wanted, steps, sequence) if notes else (),
     )
 

@@ -180,6 +180,8 @@ class ServerForecast:
     parallel: int | None = None
     batch_size: int | None = None
     spills: bool = False
+    on_cards: tuple[tuple[str, int], ...] = ()
+    """What those that spill would hold on the cards, by name."""
     notes: tuple[str, ...] = ()
     evicts_because: str | None = None
     """The rule by which the first of `would_evict` go, with its figures: `it keeps at most 3 models loaded`."""

@@ -21,6 +21,7 @@ from gpudesk.domain.keep_alive import KeepAlive
 from gpudesk.domain.model import InstalledModel
 from gpudesk.domain.pin import Pin, PinState, PinWish
 from gpudesk.domain.process import Process, Runner, RunnerKind
+from gpudesk.domain.working_set import SetModel, WorkingSet
 from gpudesk.errors import FailureKind, SourceError
 from gpudesk.records import replace
 from gpudesk.sources.model_metadata import FoundModel
@@ -133,6 +134,28 @@ def test_what_spills_tells_the_whole_need_and_what_is_missing(forecaster: Action
     assert forecast.needs_bytes is not None
     assert 40 * GIB < forecast.needs_bytes < 48 * GIB
     assert forecast.short_bytes == forecast.needs_bytes - int(23.5 * GIB)
+
+
+def test_what_stays_partly_on_the_cpu_tells_its_share(forecaster: ActionForecaster) -> None:
+    forecast = forecaster.forecast(desk(), [Load(LOCAL, BIG, 8192)])
+    ((name, ratio),) = forecast.cpu_ratios
+    assert name == BIG
+    assert 0.4 < ratio < 0.6
+    assert forecaster.forecast(desk(), [Load(LOCAL, CHAT, 8192)]).cpu_ratios == ()
+    # There is room for it all, but not for the margin that llama-server leaves free.
+    refused = previews.swap(desk(total=10.7), (), Load(LOCAL, CHAT, 8192), forecaster).refusal
+    assert refused is not None
+    assert refused.message == f"{CHAT} would stay 7 % on the CPU"
+
+
+def test_one_model_too_many_says_by_which_rule(forecaster: ActionForecaster) -> None:
+    models = tuple(SetModel(name, 4096) for name in (CHAT, CODER, EMBED, "qwen3:8b"))
+    refused = previews.apply(desk(total=80), WorkingSet("four", models), forecaster).refusal
+    assert refused is not None
+    assert refused.message == (
+        f"four does not fit: qwen3:8b would make the engine unload {CHAT}: it keeps at most 3 models loaded"
+    )
+    assert refused.hint == "Choose fewer of them; OLLAMA_MAX_LOADED_MODELS of the engine says how many it keeps"
 
 
 def test_what_leaves_makes_room(forecaster: ActionForecaster) -> None:
