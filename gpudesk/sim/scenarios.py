@@ -11,6 +11,7 @@ from gpudesk.sim.engine_settings import EngineSettings
 from gpudesk.sim.scenarios_scripts import (
     editor_resets,
     game,
+    hot_card,
     lost_gpu,
     many,
     mig,
@@ -178,6 +179,7 @@ SCENARIOS: dict[str, Scenario] = {
         Scenario("spill", "A model that does not fit goes to the processor in part.", spill, cards=small_card),
         Scenario("load-hangs", "A load starts and never gets anywhere.", _load_hangs),
         Scenario("lost-gpu", "The card falls off the bus and comes back.", lost_gpu),
+        Scenario("hot-card", "The fans stop under load, and the card slows itself down.", hot_card),
         Scenario("server-dies", "Ollama goes away in the middle of a load and comes back.", server_dies),
         Scenario("game", "A game takes six gibibytes and leaves again.", game),
         Scenario("idle", "A desktop, and nothing loaded.", _idle),

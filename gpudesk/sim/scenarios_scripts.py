@@ -124,6 +124,18 @@ def spill(stage: Stage) -> None:
     stage.every(15, lambda: stage.ask("mistral-small3.2:24b", num_ctx=16384, tokens=40), first=5)
 
 
+def hot_card(stage: Stage) -> None:
+    """A long answer; after ten seconds the card's fans stop, and after seventy they turn again."""
+    stage.desktop()
+    stage.enliven()
+    stage.loaded(CHAT, keep_alive=-1, num_ctx=8192)
+    stage.loaded(COMPLETE, keep_alive=1800, num_ctx=4096)
+    stage.other_load[0] = 0.6
+    stage.every(12, lambda: stage.ask(CHAT, num_ctx=8192, tokens=600), first=2)
+    stage.at(10, lambda: stage.still_fans.add(0))
+    stage.at(70, lambda: stage.still_fans.discard(0))
+
+
 def lost_gpu(stage: Stage) -> None:
     """After ten seconds every call about the card fails; after forty it answers again."""
     stage.desktop()

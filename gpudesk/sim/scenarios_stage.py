@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 SEED = 20260302
 _IDLE_WATTS = 24.0
 _IDLE_CELSIUS = 38.0
+_UNCOOLED_CELSIUS = 80
+"""Above idle, where a busy card without fans would end."""
 
 
 class Stage:
@@ -37,6 +39,8 @@ class Stage:
         self.random = Random(SEED)  # noqa: S311 - the same numbers every time are the point
         self.other_load: dict[int, float] = {}
         """Card index to how busy something that is no model keeps it, 0..1."""
+        self.still_fans: set[int] = set()
+        """Cards whose fans do not turn, by index."""
         self._warmth: dict[int, float] = {}
 
     # -- time ----------------------------------------------------------------------------------------------------
@@ -183,10 +187,14 @@ class Stage:
         limit = card.power_limit_milliwatts / 1000
         card.power_draw_milliwatts = round((_IDLE_WATTS + (limit * 0.78 - _IDLE_WATTS) * level + noise * 3) * 1000)
         warmth = self._warmth.get(card.index, float(card.temperature_celsius))
-        warmth += (_IDLE_CELSIUS + 34 * level - warmth) * 0.08
+        cooled = card.index not in self.still_fans
+        warmth += (_IDLE_CELSIUS + (34 if cooled else _UNCOOLED_CELSIUS) * level - warmth) * 0.08
+        if not cooled:
+            # It slows itself down and gets no hotter than this.
+            warmth = min(warmth, card.temperature_limit_celsius + 2.0)
         self._warmth[card.index] = warmth
         card.temperature_celsius = round(warmth)
         card.graphics_clock_megahertz = 210 if level < 0.05 else round(1200 + 1380 * level)
         card.memory_clock_megahertz = 405 if level < 0.05 else 10_501
         if card.fan_percent is not None:
-            card.fan_percent = 0 if warmth < 45 else round(min(100.0, 20 + (warmth - 45) * 1.6))
+            card.fan_percent = 0 if warmth < 45 or not cooled else round(min(100.0, 20 + (warmth - 45) * 1.6))

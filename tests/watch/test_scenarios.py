@@ -54,15 +54,22 @@ class Reader:
 
 def told(scenario: str, seconds: int) -> list[str]:
     """Watch a scenario for so long, as the poller would, and return the messages of its events."""
+    return told_with_alarms(scenario, seconds)[0]
+
+
+def told_with_alarms(scenario: str, seconds: int) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Do the same, and tell which alarms went on in each second."""
     timeline = SteppedClock()
     with SimulatedWorkstation(scenario, timeline) as workstation:
         reader = Reader(workstation)
+        alarms = []
         for second in range(seconds):
             reader.read(second)
+            alarms.append(tuple(alarm.kind.value for alarm in reader.watched.desk.alarms))
             timeline.step(1.0)
         for source in reader.sources:
             source.close()
-        return [event.message.replace(workstation.url, "URL") for event in reader.watched.desk.events]
+        return [event.message.replace(workstation.url, "URL") for event in reader.watched.desk.events], alarms
 
 
 @pytest.mark.slow
@@ -102,6 +109,16 @@ def test_a_lost_card() -> None:
         "NVIDIA GeForce RTX 4090 is gone: the driver lost the card: it fell off the bus or hangs",
         "NVIDIA GeForce RTX 4090 is back",
     ]
+
+
+def test_a_card_that_gets_too_hot_and_cools_down() -> None:
+    messages, alarms = told_with_alarms("hot-card", 110)
+    assert messages == [
+        "NVIDIA GeForce RTX 4090 is at 85 °C, where it slows itself down; look at its fans and the air around it",
+    ]
+    began, ended = alarms.index(("hot_card",)), len(alarms) - alarms[::-1].index(("hot_card",))
+    assert 20 < began < 60
+    assert 70 < ended < 100
 
 
 def test_a_server_that_dies_and_comes_back() -> None:
