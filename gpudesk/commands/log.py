@@ -40,19 +40,23 @@ def run(given: Mapping[str, Any], means: ActingMeans, out: TextIO) -> int:
     with means.folders() as folders:
         journal = FileJournal(folders.state)
         entries = journal.read(limit)
+        unread = journal.read_problem
+        if unread is not None:
+            diagnostics.say(f"gpudesk: {unread}")
+        code = ExitCode.OK if unread is None else ExitCode.FAILED
         write = _writer(given, means, out)
         if given["json"] and not given["follow"]:
             from gpudesk.output.desk_json import to_json
 
             out.write(to_json(log_document(entries), indented=True) + "\n")
-            return ExitCode.OK
+            return code
         for entry in entries:
             write(entry)
         if given["follow"]:
             _follow(journal, write, out)
-        if not entries:
+        if not entries and unread is None:
             diagnostics.say("nothing has been done yet")
-    return ExitCode.OK
+    return code
 
 
 def _writer(given: Mapping[str, Any], means: ActingMeans, out: TextIO) -> Callable[[JournalEntry], None]:

@@ -40,6 +40,8 @@ class FileJournal:
         self.path = directory / FILE_NAME
         self.problem: str | None = None
         """What went wrong with the last line, or with the note that was looked for; None when all is well."""
+        self.read_problem: str | None = None
+        """Why what was read last may lack entries; None when every file there is was read."""
         self._older = directory / OLDER_NAME
         self._bound_bytes = bound_bytes
         self._clock = clock
@@ -86,8 +88,12 @@ class FileJournal:
             return None
 
     def read(self, limit: int) -> list[JournalEntry]:
-        """Return the newest entries, at most `limit`, the newest last; lines that are no entries are passed over."""
+        """Return the newest entries, at most `limit`, the newest last; lines that are no entries are passed over.
+
+        A file that is there and cannot be read is none without entries: `read_problem` says so.
+        """
         found: list[JournalEntry] = []
+        self.read_problem = None
         for path in (self.path, self._older):
             for line in reversed(self._lines(path)):
                 if len(found) >= limit:
@@ -131,7 +137,11 @@ class FileJournal:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(0, size - READ_BYTES_MOST))
                 return file.read(READ_BYTES_MOST).splitlines()
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            words = f"{shortened(path)} cannot be read: {error.strerror or error}"
+            self.read_problem = words if self.read_problem is None else f"{self.read_problem}; {words}"
             return []
 
 

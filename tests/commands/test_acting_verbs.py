@@ -426,6 +426,16 @@ def test_the_journal_tells_who_did_what(rig: CommandRig) -> None:
     assert rig.run("log", "--limit", "0").code == 2
 
 
+def test_a_journal_that_cannot_be_read_is_told_and_is_a_failure(rig: CommandRig) -> None:
+    FileJournal(rig.folders.state).path.mkdir(parents=True)
+    for arguments in ((), ("--json",)):
+        told = rig.run("log", *arguments)
+        assert told.code == 1
+        assert "journal.jsonl cannot be read: Is a directory" in told.err
+        assert "nothing has been done yet" not in told.err
+    assert told.document == {"schema_version": 1, "entries": []}
+
+
 def check_documented_log(document: object) -> None:
     fields = {
         **LOG_FIELDS,

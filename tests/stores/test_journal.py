@@ -90,6 +90,20 @@ def test_no_journal_is_an_empty_one(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_journal_that_cannot_be_read_says_so(tmp_path: Path) -> None:
+    journal = FileJournal(tmp_path)
+    journal.append(entry(1))
+    (tmp_path / OLDER_NAME).mkdir()
+    assert journal.read(10) == [entry(1)]
+    assert journal.read_problem is not None
+    assert OLDER_NAME in journal.read_problem
+    assert "cannot be read: Is a directory" in journal.read_problem
+    assert journal.problem is None
+    (tmp_path / OLDER_NAME).rmdir()
+    assert journal.read(10) == [entry(1)]
+    assert journal.read_problem is None
+
+
 def test_a_torn_last_line_spoils_only_itself(tmp_path: Path) -> None:
     journal = FileJournal(tmp_path)
     journal.append(entry(1))

@@ -282,6 +282,19 @@ def test_the_journal_of_a_fresh_start_says_that_nothing_was_done(tmp_path: Path)
 
 
 @pytest.mark.slow
+def test_a_journal_that_cannot_be_read_says_so_on_its_sheet(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        with Rig() as rig:
+            async with acting_on(rig, tmp_path) as stage:
+                stage.acting.journal.path.mkdir()
+                await stage.press("J")
+                assert "journal.jsonl cannot be read: Is a directory" in stage.text()
+                assert "Nothing has been done yet" not in stage.text()
+
+    run(scenario())
+
+
+@pytest.mark.slow
 def test_a_journal_that_cannot_be_written_is_told_of_and_does_not_say_that_nothing_was_done(tmp_path: Path) -> None:
     async def scenario() -> None:
         with Rig((CHAT, 8192, 300.0)) as rig:

@@ -125,7 +125,9 @@ def journal(acts: Acts) -> None:
     from gpudesk.ui.acting.journal import ENTRIES_MOST, JournalScreen
 
     book = acts.acting.journal
-    acts.push(JournalScreen(book.read(ENTRIES_MOST), acts.keymap, problem=book.problem))
+    entries = book.read(ENTRIES_MOST)
+    problems = [problem for problem in (book.read_problem, book.problem) if problem is not None]
+    acts.push(JournalScreen(entries, acts.keymap, problem="; ".join(problems) or None))
 
 
 def sets(acts: Acts) -> None:

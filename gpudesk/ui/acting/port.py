@@ -51,6 +51,11 @@ class Book(Protocol):
         """What went wrong with the last line, or with the note of what was cut short; None when all is well."""
         ...
 
+    @property
+    def read_problem(self) -> str | None:
+        """Why what was read last may lack entries; None when it is everything."""
+        ...
+
     def read(self, limit: int) -> Sequence[JournalEntry]:
         """Return the newest entries, the newest last."""
         ...
