@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gpudesk.actions.values import Ending
+from gpudesk.cancellation import Cancellation
 from gpudesk.ui.acting.ask import AskScreen
 from gpudesk.ui.acting.form import FormScreen
 from gpudesk.ui.acting.leaving import LeaveScreen
@@ -111,6 +112,57 @@ def test_swap_exchanges_the_selected_model_for_the_one_that_is_typed(tmp_path: P
                 await stage.press("enter")
                 await stage.ended()
                 assert rig.loaded() == {BIG: 4096}
+
+    run(scenario())
+
+
+def test_a_name_of_the_same_weights_is_not_offered_as_another_model(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        with Rig((CHAT, 8192, 300.0)) as rig:
+            store = rig.sim.server.store
+            chat = store.find(CHAT)
+            assert chat is not None
+            store.copy(chat, "alias:latest")
+            rig.look(installed=True)
+            async with acting_on(rig, tmp_path) as stage:
+                await stage.select(CHAT)
+                await stage.press("s")
+                await stage.type("alias")
+                assert "nothing matches" in stage.text()
+                await stage.press("at", *"8192")
+                assert "nothing matches" in stage.text()
+                await stage.press(*["backspace"] * 4, *"4096")
+                assert f"same weights as {CHAT}" in stage.text()
+                await stage.press("escape")
+                await stage.select("alias:latest", key="installed")
+                await stage.press("s")
+                assert f"swap {CHAT} for" in stage.text()
+
+    run(scenario())
+
+
+def told_of(rig: Rig, *names: str) -> bool:
+    """Tell whether the engine has told which files these models have."""
+    digests = {model.digest for model in rig.poller.desk.installed if model.name in names}
+    return len(digests) == len(names) and digests <= {each.digest for each in rig.poller.desk.details}
+
+
+def test_another_form_of_the_loaded_model_says_in_its_row_that_it_has_its_weights(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        with Rig((CHAT, 8192, 300.0)) as rig:
+            rig.control.derive("wide:latest", CHAT, 16384, Cancellation())
+            async with acting_on(rig, tmp_path) as stage:
+                rig.look(installed=True)
+                await stage.select(CHAT)
+                await stage.until(lambda: told_of(rig, CHAT, "wide:latest"), "the engine told of both")
+                await stage.press("s")
+                await stage.type("wide")
+                assert f"same weights as {CHAT}" in stage.text()
+                await stage.press("escape")
+                await stage.select("wide:latest", key="installed")
+                await stage.press("s")
+                assert "load wide:latest instead of" in stage.text()
+                assert f"same weights as {CHAT}" in stage.text()
 
     run(scenario())
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from gpudesk.actions import previews
-from gpudesk.actions.lookup import runners
+from gpudesk.actions.lookup import loaded_as, runners
 from gpudesk.actions.values import ActionId, Load, Preview, Refusal
 from gpudesk.actions.wording import enumerated
 from gpudesk.domain.desk import LoadedModel
@@ -87,11 +87,21 @@ def swap(acts: Acts, model: LoadedModel | InstalledModel) -> None:
     if isinstance(model, LoadedModel):
         _swap_out(acts, model)
         return
-    there = target_of(model).loaded(acts.desk)
-    if there is not None:
+    there = target_of(model).loaded(acts.desk) or _runner_of(acts.desk, model)
+    if there is not None and (there.name == model.name or there.digest == model.digest):
         _swap_out(acts, there)
         return
     _swap_in(acts, model)
+
+
+def _runner_of(desk: Desk, model: InstalledModel) -> LoadedModel | None:
+    """Return the loaded model whose runner an installed one would use, under whatever name it is loaded."""
+    return loaded_as(desk, Load(model.engine_url, model.name, digest=model.digest))
+
+
+def _shared_words(there: LoadedModel | None) -> str:
+    """Say in a row that a name is no other model: a swap to it changes nothing, or only the settings."""
+    return "" if there is None else f"same weights as {there.name}"
 
 
 def _swapping(
@@ -131,11 +141,28 @@ def _swap_out(acts: Acts, model: LoadedModel) -> None:
         acts.tell(f"nothing else is installed that {model.name} could be exchanged for", severity="warning")
         return
 
+    shared = {each.name: _runner_of(acts.desk, each) for each in others}
+    leaving = {model.name, *model.shares_runner_with}
+
+    def is_so_already(each: InstalledModel, context: int | None) -> bool:
+        there = shared[each.name]
+        return (
+            there is not None
+            and there.name in leaving
+            and there.digest == each.digest
+            and context in (None, there.context_length)
+        )
+
     def options(text: str) -> Sequence[Option]:
         name, context = _with_context(text)
         found = [
-            Option(each.name, _swapping(acts, [model], each, context), gibibytes(each.size_bytes)) for each in others
-        ]
+            Option(
+                each.name, _swapping(acts, [model], each, context),
+                _shared_words(shared[each.name]) or gibibytes(each.size_bytes),
+            )
+            for each in others
+            if not is_so_already(each, context)
+        ]  # fmt: skip
         return _matching(found, name)
 
     _ask(acts, f"swap {model.name} for", "a part of its name; @8192 sets the context", options, "swap")
@@ -143,13 +170,18 @@ def _swap_out(acts: Acts, model: LoadedModel) -> None:
 
 def _swap_in(acts: Acts, model: InstalledModel) -> None:
     there = [each for each in runners(acts.desk.models) if each.engine_url == model.engine_url]
+    shared = _runner_of(acts.desk, model)
 
     def options(text: str) -> Sequence[Option]:
         name, context = _with_context(text)
         found = [Option("whatever has to go", _swapping(acts, [], model, context))]
         found += [
-            Option(each.name, _swapping(acts, [each], model, context), gibibytes(each.memory_bytes)) for each in there
-        ]
+            Option(
+                each.name, _swapping(acts, [each], model, context),
+                _shared_words(shared) if each is shared else gibibytes(each.memory_bytes),
+            )
+            for each in there
+        ]  # fmt: skip
         return _matching(found, name)
 
     _ask(acts, f"load {model.name} instead of", "a part of its name; @8192 sets the context", options, "swap")
