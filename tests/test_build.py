@@ -113,6 +113,7 @@ def test_a_demo_leaves_nothing_behind() -> None:
         assert not thread.is_alive(), thread.name
 
 
+@pytest.mark.slow
 def test_a_demo_if_empty_names_both_searches(computer: CommandLine, refused: str) -> None:
     terminal = Terminal([sys.executable, "-m", "gpudesk", "--demo-if-empty"], computer.environment)
     with terminal:
@@ -121,6 +122,7 @@ def test_a_demo_if_empty_names_both_searches(computer: CommandLine, refused: str
         assert terminal.quit() < 2.0
 
 
+@pytest.mark.slow
 def test_nothing_found_on_a_terminal_draws_no_screen(computer: CommandLine, refused: str) -> None:
     with Terminal([sys.executable, "-m", "gpudesk"], computer.environment) as terminal:
         terminal.wait_for(("found neither an NVIDIA driver nor an engine", refused, "--demo"))
@@ -131,6 +133,7 @@ def test_nothing_found_on_a_terminal_draws_no_screen(computer: CommandLine, refu
         assert b"\x1b[?1049h" not in terminal.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "option", ["--theme=gpudesk-light", "--ansi", "--no-color", "--reduced-motion", "--reserve=20GiB"]
 )

@@ -72,6 +72,7 @@ def test_a_load_that_gets_nowhere_can_be_canceled() -> None:
         assert until(lambda: rig.sim.server.scheduler.loading is None)
 
 
+@pytest.mark.slow
 def test_a_driver_that_never_gives_memory_back_is_named_with_how_much_and_the_old_model_is_back() -> None:
     with Rig((CHAT, 8192, -1)) as rig:
         rig.sim.server.fault("unload", "late-memory", model=CHAT, seconds=None)
@@ -84,6 +85,7 @@ def test_a_driver_that_never_gives_memory_back_is_named_with_how_much_and_the_ol
         assert f"{CHAT} is back" in outcome.message
 
 
+@pytest.mark.slow
 def test_an_unload_whose_memory_does_not_come_back_is_not_loaded_again() -> None:
     with Rig((CHAT, 8192, -1)) as rig:
         rig.sim.server.fault("unload", "late-memory", model=CHAT, seconds=None)

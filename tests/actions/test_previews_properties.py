@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,6 +67,7 @@ def holds(before: Desk, preview: Preview) -> Desk:
     return after
 
 
+@pytest.mark.slow
 @given(desks(), wishes(), MOST)
 def test_loads(before: Desk, wish: Load, forecaster: Arithmetic) -> None:
     preview = previews.load(before, wish, forecaster)

@@ -113,6 +113,7 @@ def test_a_model_that_only_embeds_is_not_loaded_again_for_its_keep_alive_nor_by_
         assert rig.pids(short) == before
 
 
+@pytest.mark.slow
 def test_what_a_model_was_trained_for_is_asked_before_its_context_is_sent() -> None:
     short = "mxbai-embed-large:latest"  # trained for 512 tokens
     with Rig() as rig:

@@ -578,6 +578,12 @@ def test_a_demo_has_a_home_of_its_own(shell: CommandLine) -> None:
     assert list(shell.folder.iterdir()) == []
 
 
+def test_a_demo_writes_its_home_as_a_tilde(shell: CommandLine) -> None:
+    done = shell.run("--demo", "editors", "diff", "continue")
+    assert "+++ ~/.continue/models/gpudesk.yaml\n" in done.stdout
+    assert "gpudesk-demo-" not in done.stdout + done.stderr
+
+
 def test_the_means_of_this_computer_look_at_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -673,6 +679,7 @@ def test_a_demo_writes_no_file_of_the_users(shell: CommandLine) -> None:
     seen = shell.run("--demo", "editors", "diff", "continue", "--merge", "--path", str(mine))
     assert seen.returncode == 0
     assert "+  - name: gpudesk chat" in seen.stdout, "a file may be looked at"
+    assert f"+++ {mine}\n" in seen.stdout, "~ is the home of the demo, and this is in another"
     done = shell.run("--demo", "editors", "write", "continue", "--merge", "--path", "~/.continue/config.yaml", "--yes")
     assert done.returncode == 0, "~ is the home of the demo"
     assert mine.read_text() == MINE

@@ -350,6 +350,7 @@ class TestFromAShell:
         with nobody_listens() as url:
             yield command_line(tmp_path, url)
 
+    @pytest.mark.slow
     def test_exit_codes(self, shell: CommandLine, model_file: Path) -> None:
         codes = {
             ("fit", str(model_file), "--card", "RTX 4090", "--ctx", "8k"): 0,

@@ -28,6 +28,7 @@ def answered(roles: tuple[str, ...], given: PlanningMeans, **options: Any) -> tu
     return code, json.loads(out.getvalue())
 
 
+@pytest.mark.slow
 def test_sets_for_three_roles_on_the_card_that_is_here(demo: PlanningMeans) -> None:
     code, content = answered(ROLES, demo)
     assert code == 0
@@ -41,6 +42,7 @@ def test_sets_for_three_roles_on_the_card_that_is_here(demo: PlanningMeans) -> N
     assert all(0 < total < 24 * GIB for total in totals)
 
 
+@pytest.mark.slow
 def test_a_small_card_gets_small_models(demo: PlanningMeans) -> None:
     _, large = answered(ROLES, demo, cards=("RTX 5090",))
     code, small = answered(ROLES, demo, memory=(8 * GIB,))

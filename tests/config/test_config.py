@@ -175,6 +175,7 @@ def test_unreadable_files_are_told(path: Path, tmp_path: Path) -> None:
     assert "larger than 1 MiB" in only(read_config_file(path)).problem.message
 
 
+@pytest.mark.slow
 @given(st.text(max_size=300))
 @settings(max_examples=300, deadline=None)
 def test_any_text_is_read_without_an_exception(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
@@ -193,6 +194,7 @@ KEYS = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(st.sampled_from(["[screen]", "[watch]", "[[engine]]", "[keys]", "[other]"]), KEYS, VALUES), max_size=6

@@ -120,6 +120,7 @@ Input = tuple[list[Card], list[EngineSample], ProcessSample | None, list[ModelDe
 INPUT = st.tuples(st.lists(cards(), max_size=3), st.lists(ENGINES, max_size=3), SAMPLES, DETAILS)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(INPUT)
 def test_it_adds_up_whatever_comes_in(given_input: Input) -> None:
@@ -203,6 +204,7 @@ def _check_servers(result: Attribution, given_input: Input) -> None:
             assert parents <= set(at_its_address)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(cards())
 def test_a_settled_card_is_free_of_contradictions(card: Card) -> None:

@@ -214,6 +214,7 @@ paths = st.sampled_from(
 plain = st.one_of(st.none(), st.booleans(), st.integers(-5, 5), st.sampled_from(["a", "*/", '"', "é"]))
 
 
+@pytest.mark.slow
 @given(documents(), st.dictionaries(paths, plain, min_size=1), st.dictionaries(paths, plain))
 def test_any_document_comes_back(text: str, values: dict[KeyPath, Any], others: dict[KeyPath, Any]) -> None:
     values, others = named(values), named(others)
@@ -349,6 +350,7 @@ def test_the_place_of_a_value_is_found() -> None:
     assert span("", ("agent",), FILE) is None
 
 
+@pytest.mark.slow
 def test_a_large_file_of_many_lines_is_changed() -> None:
     lines = ["{"]
     lines += [f'  "key {number}": {{"a": [1, 2, "three"], "b": null}}, // {number}' for number in range(2000)]

@@ -86,6 +86,7 @@ def test_reads_configurations_as_ruamel_does(text: str) -> None:
     same_as_ruamel(text)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(configurations(), st.data())
 def test_accepts_no_broken_configuration_that_ruamel_refuses(text: str, data: st.DataObject) -> None:

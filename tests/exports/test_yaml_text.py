@@ -24,6 +24,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(KEYS, VALUES, min_size=1, max_size=4), st.sampled_from((2, 4)), st.sampled_from(("1.1", "1.2")))
 def test_reads_back(value: dict[str, Any], step: int, version: str) -> None:
     head = f"%YAML {version}\n---\n"

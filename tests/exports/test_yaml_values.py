@@ -32,6 +32,7 @@ def test_a_value_is_put_in_and_taken_out(before: str, after: str) -> None:
     assert without_values(read(other)) == before
 
 
+@pytest.mark.slow
 @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(configurations())
 def test_every_byte_comes_back(text: str) -> None:

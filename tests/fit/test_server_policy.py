@@ -124,6 +124,7 @@ def keep_one_busy(engine: Engine, dice: random.Random) -> None:
         assert engine.runner(name).references == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["0.33.0", "0.30.1", "0.12.6", "0.9.6", "0.6.8", "0.5.13"])
 def test_the_forecast_equals_what_the_simulated_server_does(version: str) -> None:
     dice = random.Random(version)

@@ -30,6 +30,7 @@ engines = st.fixed_dictionaries(
 keep_alives = st.sampled_from((600, 3000, -1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["0.5.4", "0.12.6", "0.24.0", "0.33.0"])
 @settings(max_examples=60)
 @example(  # a projector's buffers are part of the older estimate

@@ -506,6 +506,7 @@ def test_stopping_during_a_load_cuts_the_client_off(desk: Desk) -> None:
     assert desk.station.cards.cards[0].processes == {}
 
 
+@pytest.mark.slow
 def test_every_scenario_answers_the_four_questions() -> None:
     for name in SCENARIOS:
         with (

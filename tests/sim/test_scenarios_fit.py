@@ -90,6 +90,7 @@ def test_what_is_loaded_takes_what_was_planned(name: str) -> None:
     assert len(seen) >= expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["idle", "spill", "two-cards", "mig", "unified"])
 @pytest.mark.parametrize("num_ctx", [None, 32768])
 def test_whatever_is_loaded_takes_what_was_planned(name: str, num_ctx: int | None) -> None:

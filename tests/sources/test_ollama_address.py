@@ -249,6 +249,7 @@ def test_the_address_of_an_own_interface_is_local() -> None:
         assert is_local(f"http://{text}:1"), text
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=60) | st.from_regex(r"(https?://)?[a-z0-9:@\[\]./%-]{0,40}", fullmatch=True))
 @example("http://[")

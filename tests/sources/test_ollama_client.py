@@ -210,6 +210,7 @@ def test_the_advice_for_401_depends_on_what_was_sent(address: EngineAddress, sai
     assert said in (error.hint or "")
 
 
+@pytest.mark.slow
 def test_compression_that_was_not_asked_for_is_refused() -> None:
     def zipped(exchange: Exchange) -> None:
         exchange.send_head(200, {"Content-Encoding": "gzip", "Content-Length": "4"})

@@ -37,6 +37,7 @@ def read_everything(url: str, clock: Clock, cache: Path) -> tuple[EngineSample, 
     return sample, desk, Desk(clock.now(), installed=installed, details=details.details)
 
 
+@pytest.mark.slow
 def test_the_simulated_workstation_reads_like_any_other(tmp_path: Path) -> None:
     with SimulatedWorkstation() as workstation:
         sample, before, after = read_everything(workstation.url, workstation.clock, tmp_path)

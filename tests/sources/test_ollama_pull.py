@@ -133,6 +133,7 @@ def test_a_layer_is_never_more_than_done_nor_less_than_begun(completed: object) 
     assert tally.progress.completed_bytes == (10 if completed == 11 else 0)
 
 
+@pytest.mark.slow
 def test_layers_without_end_are_not_kept() -> None:
     tally = Tally()
     for number in range(10_000):

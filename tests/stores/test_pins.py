@@ -312,6 +312,7 @@ for number in range(20):
 """
 
 
+@pytest.mark.slow
 def test_gpudesks_that_write_at_once_lose_nothing(store: TomlPinStore) -> None:
     arguments = [sys.executable, "-c", WRITER, str(store.path.parent)]
     children = [subprocess.Popen([*arguments, name]) for name in "abc"]
@@ -333,6 +334,7 @@ wishes = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(wishes, max_size=6), st.lists(st.integers(0, 5), max_size=3))
 def test_any_pins_come_back_as_they_were_put(put: list[PinWish], removed: list[int]) -> None:
     import tempfile

@@ -59,6 +59,7 @@ def test_every_view_fills_the_screen_exactly(name: str, size: tuple[int, int]) -
     run(scenario())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [EVERYDAY, COMFORTABLE, (200, 60)])
 def test_everything_can_be_reached_by_keyboard(size: tuple[int, int]) -> None:
     async def scenario() -> None:
@@ -81,6 +82,7 @@ def test_everything_can_be_reached_by_keyboard(size: tuple[int, int]) -> None:
     run(scenario())
 
 
+@pytest.mark.slow
 def test_enter_opens_the_details_of_whatever_has_the_focus() -> None:
     async def scenario() -> None:
         desk = replace(one_card(), problems=(Problem("nvml", "something is wrong", "do something"),))
@@ -148,6 +150,7 @@ def test_help_lists_every_key_and_explains_columns_and_signs() -> None:
     run(scenario())
 
 
+@pytest.mark.slow
 def test_the_palette_finds_actions_and_themes() -> None:
     async def scenario() -> None:
         async with showing(one_card(), COMFORTABLE) as shown:

@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from gpudesk.domain.event import Event, EventKind
 from gpudesk.ui.screens.sheet import DetailScreen
 from tests.ui.desks import CHAT, CODER, EMBED, NOW, URL, installed_models, many, one_card, some_events
@@ -68,6 +70,7 @@ def test_when_the_cursors_row_goes_the_next_one_takes_its_place() -> None:
     run(scenario())
 
 
+@pytest.mark.slow
 def test_a_row_keeps_its_line_on_the_screen_when_rows_come_in_above() -> None:
     async def scenario() -> None:
         desk = many()

@@ -86,6 +86,7 @@ def test_no_sequence_of_readings_raises_repeats_itself_or_grows(
                 assert held + state.free_bytes == state.card.memory_total_bytes
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(one_card, max_size=3), st.lists(models, max_size=4), st.lists(processes, max_size=5))
 def test_the_same_again_is_never_news(

@@ -66,6 +66,7 @@ def test_a_home_becomes_what_the_golden_files_say(case: str, tmp_path: Path) -> 
     assert not EDITOR.remove(around(home)).changes
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(configurations(), st.booleans())
 def test_every_byte_comes_back(text: str, has_mark: bool) -> None:

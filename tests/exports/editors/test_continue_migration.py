@@ -319,6 +319,7 @@ def leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(old=st.fixed_dictionaries({"models": st.lists(MODELS, max_size=2), "tabAutocompleteModel": MODELS}))
 def test_nothing_is_lost_in_silence(old: dict[str, Any]) -> None:

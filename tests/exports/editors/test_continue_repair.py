@@ -167,6 +167,7 @@ LINES = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(
     entries=st.lists(st.lists(LINES, max_size=6, unique=True), min_size=1, max_size=4),
