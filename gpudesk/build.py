@@ -270,8 +270,10 @@ def _temporary_folders() -> Iterator[Folders]:
     from pathlib import Path
 
     from gpudesk.acting.opening import Folders
+    from gpudesk.paths import at_home
 
-    with tempfile.TemporaryDirectory(prefix="gpudesk-demo-", ignore_cleanup_errors=True) as folder:
+    made = tempfile.TemporaryDirectory(prefix="gpudesk-demo-", ignore_cleanup_errors=True)
+    with made as folder, at_home(Path(folder) / "home"):
         yield Folders(Path(folder) / "data", Path(folder) / "state")
 
 

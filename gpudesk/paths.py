@@ -7,6 +7,8 @@ Nothing here creates anything: a folder is made by whoever first writes into it.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 CONFIG_VARIABLE = "GPUDESK_CONFIG"
@@ -63,10 +65,24 @@ def state_directory() -> Path:
     return platformdirs.user_state_path(_APPLICATION, appauthor=False)
 
 
+_homes: list[Path] = []
+"""Of demos, which are written as `~` in place of the user's."""
+
+
+@contextmanager
+def at_home(folder: Path) -> Iterator[None]:
+    """Write another folder as `~`, for as long as a demo is shown that has its home there."""
+    _homes.append(folder)
+    try:
+        yield
+    finally:
+        _homes.remove(folder)
+
+
 def shortened(path: Path | str) -> str:
     """Write a path with the home directory as `~`, so that it can be pasted in public."""
     text = str(path)
-    home = str(Path.home())
+    home = str(_homes[-1] if _homes else Path.home())
     if home not in {"", "/"} and (text == home or text.startswith(home + os.sep)):
         return "~" + text[len(home) :]
     return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class LateFolders:
         self._folders: Folders | None = None
         self._lock = threading.Lock()
         self._temporary: str | None = None
+        self._shown = ExitStack()
 
     def get(self) -> Folders:
         """Return them; a demo's are made now."""
@@ -44,14 +46,18 @@ class LateFolders:
                 import tempfile
                 from pathlib import Path
 
+                from gpudesk.paths import at_home
+
                 self._temporary = tempfile.mkdtemp(prefix="gpudesk-demo-")
                 self._folders = Folders(Path(self._temporary) / "data", Path(self._temporary) / "state")
+                self._shown.enter_context(at_home(Path(self._temporary) / "home"))
             elif self._folders is None:
                 self._folders = own_folders()
             return self._folders
 
     def close(self) -> None:
         """Remove a demo's."""
+        self._shown.close()
         if self._temporary is not None:
             import shutil
 

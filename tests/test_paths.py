@@ -50,3 +50,11 @@ def test_the_home_directory_is_not_told(own_folders: Path) -> None:
 def test_without_a_home_nothing_is_shortened(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/")
     assert paths.shortened("/etc/x") == "/etc/x"
+
+
+def test_the_home_of_a_demo_is_the_only_one_while_it_is_shown(own_folders: Path, tmp_path: Path) -> None:
+    with paths.at_home(tmp_path / "demo"):
+        assert paths.shortened(tmp_path / "demo" / "a") == "~/a"
+        assert paths.shortened(own_folders / "a") == str(own_folders / "a")
+    assert paths.shortened(tmp_path / "demo" / "a") == str(tmp_path / "demo" / "a")
+    assert paths.shortened(own_folders / "a") == "~/a"

@@ -11,6 +11,7 @@ from gpudesk.actions.run import run
 from gpudesk.actions.values import Ending, Origin
 from gpudesk.config.settings import Settings
 from gpudesk.domain.pin import Pin
+from gpudesk.paths import shortened
 from gpudesk.screen_wiring import ActingOpener, LateFolders, LatePins, Once
 from gpudesk.watch.poller import Poller
 
@@ -41,11 +42,13 @@ def test_the_demo_acts_in_a_folder_of_its_own_that_goes_with_it(
         assert [entry.action for entry in acting.journal.read(9)] == ["pin"]
         (folder,) = tmp_path.iterdir()
         assert folder.name.startswith("gpudesk-demo-")
+        assert shortened(folder / "home" / "x") == "~/x"
     finally:
         opener.close()
         poller.stop()
         workstation.close()
     assert not list(tmp_path.iterdir())
+    assert shortened(folder / "home" / "x") != "~/x"
 
 
 def test_the_planner_is_made_once() -> None:

@@ -74,7 +74,7 @@ def check_within(paths: Iterable[Path], bounds: Path | None) -> None:
         if bounds is not None and not resolved(path).is_relative_to(resolved(bounds)):
             raise RefusedError(
                 f"{shortened(path)} is not written: a demo changes nothing outside of its own home",
-                f"Name a file in {bounds}, or start gpudesk without --demo",
+                "Without --demo gpudesk writes it",
             )
 
 
