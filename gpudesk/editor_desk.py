@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from gpudesk.watch.planning import Ground, PlannableModel, Planning
 
 _BOUNDLESS = 1 << 60
+SAY_WHICH = "Say which: --chat MODEL --autocomplete MODEL"
 SUGGESTED_ROLES = ("code", "autocomplete", "embed")
 
 
@@ -138,7 +139,7 @@ class EditorChoice:
         found = suggest(candidates, roles, ground.cards, ground.profile, residents=ground.residents)
         if "code" in missing or not found:
             why = ground.problem or f"none of the {len(installed)} installed models can be talked to"
-            raise UsageError(f"nothing can be suggested: {why}", "Say which: --chat MODEL --autocomplete MODEL")
+            raise UsageError(f"nothing can be suggested: {why}", SAY_WHICH)
         names = {"autocomplete": "fills in the middle", "embed": "embeds"}
         left_out = tuple(f"no installed model {names[role]}" for role in missing if role in names)
         # What is loaded already stays as it is: the plan's context is only a proposal.
@@ -175,8 +176,7 @@ class EditorChoice:
         left_out = tuple(self._why_left_out(model.name) for model in models if model.name not in taken)
         if not picks:
             detail = "; ".join(left_out)
-            raise UsageError(f"no model for an editor: {origin}{f'; {detail}' if detail else ''}",
-                             "Say which: --chat MODEL --autocomplete MODEL")  # fmt: skip
+            raise UsageError(f"no model for an editor: {origin}{f'; {detail}' if detail else ''}", SAY_WHICH)
         return Picked(picks, origin, left_out)
 
     def _why_left_out(self, name: str) -> str:

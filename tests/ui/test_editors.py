@@ -328,6 +328,20 @@ def test_without_cards_or_models_it_says_what_is_missing(place: Workplace, desk:
     run(scenario())
 
 
+def test_a_role_that_no_installed_model_can_do_says_so(place: Workplace) -> None:
+    async def scenario() -> None:
+        async with editing(empty(), place) as shown:
+            text = " ".join(shown.text().split())
+            assert "Choose a model for a role: enter on it lists them" in text
+            assert "--chat" not in text, "options of the command are none of the screen's"
+            await press(shown, "tab", "down", "enter")
+            assert "For chat" in shown.text()
+            assert "no installed model can do this" in shown.text()
+            assert "working out" not in shown.text()
+
+    run(scenario())
+
+
 def test_a_model_that_is_loaded_meanwhile_is_taken_in(place: Workplace) -> None:
     async def scenario() -> None:
         desk = one_card()

@@ -155,7 +155,9 @@ class EditorPanels(PlacedScreen, inherit_bindings=False):
             *self._title(f"For {ROLE_WORDS[self.picking]}" if self.picking is not None else "", self.options),
             Span("  enter takes it, esc goes back", "dim"),
         )
-        self.options.empty = [(Span("working out what fits…", "dim"),)]
+        known = answer.options if answer is not None else None
+        nobody = known is not None and self.picking is not None and not known.get(self.picking)
+        self.options.empty = [(Span("no installed model can do this" if nobody else "working out what fits…", "dim"),)]
         for name, widget in self._panels.items():
             if name in self._places or not self._places:
                 widget.show(palette)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from gpudesk.arguments.planner_values import AskedModel
-from gpudesk.editor_desk import EditorChoice, Option, Picked
+from gpudesk.editor_desk import SAY_WHICH, EditorChoice, Option, Picked
 from gpudesk.errors import GpudeskError
 from gpudesk.exports.chosen import ROLES, Together
 from gpudesk.exports.overview import EditorState, state_of
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 RESIDENT, SUGGESTED, BY_HAND = "loaded", "suggested", "by hand"
 SET_PREFIX = "set "
+_CHOOSE = "Choose a model for a role: enter on it lists them"
 OPTIONS_JUDGED = 40
 """Models of a role whose fit is worked out; the best ones come first."""
 
@@ -126,7 +127,8 @@ class Worker:
             chosen = choice.complete(picked)
             together = choice.judge(chosen.models)
         except GpudeskError as error:
-            choice_problem = f"{error.message}. {error.hint}" if error.hint else error.message
+            hint = _CHOOSE if error.hint == SAY_WHICH else error.hint
+            choice_problem = f"{error.message}. {hint}" if hint else error.message
         wanted = question.editor or states[0].id
         editor = next((each for each in known if each.id == wanted), known[0])
         if chosen is not None:
