@@ -30,6 +30,10 @@ class Watch(Protocol):
         """The clock of every time on the desk."""
         ...
 
+    def dismissing(self, engine_url: str, names: Sequence[str]) -> None:
+        """Take note that a model is being asked to go, so that its leaving is told as that and not as an eviction."""
+        ...
+
     def fresh(self, timeout_seconds: float, *, installed: bool = False) -> Desk:
         """Read cards, processes and engines now; return a desk on which each of them was read after this call began.
 

@@ -39,6 +39,7 @@ def unload(attempt: Attempt, undertaking: Undertaking, step: Step) -> str:
     began = attempt.now()
     attempt.tell(f"unloading {wish.name}")
     engine = attempt.engine(wish.engine_url)
+    attempt.ports.watch.dismissing(wish.engine_url, (model.name, *model.shares_runner_with))
     attempt.order(wish.engine_url, lambda ends: engine.unload(wish, ends), watched.tell, ANSWER_SECONDS)
     attempt.until(watched.seen, BUSY_SECONDS, watched.late)
     back = attempt.now() - began

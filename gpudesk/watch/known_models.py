@@ -38,6 +38,8 @@ class Known:
     kv_cache_type: str | None = None
     pids: Pids = frozenset()
     spilled: bool = False
+    dismissed_at: datetime | None = None
+    """When gpudesk last asked it to go."""
 
     def left_text(self, now: datetime) -> str | None:
         """What was left of its keep-alive, in words; None when its time was up or nobody knows."""

@@ -23,6 +23,7 @@ from gpudesk.watch.model_events import (
     departed,
     departed_with_server,
     evicted,
+    is_dismissed,
     keep_alive_changed,
     reloaded,
     spilled,
@@ -191,8 +192,10 @@ class EngineRound:
         """Say of those that left shortly before this load began that they made room for it."""
         starts = [started for _, started in new.pids if started is not None]
         began = min([self.after.taken_at, *starts])
-        for key, (_, event) in list(self.left.items()):
+        for key, (was, event) in list(self.left.items()):
             gap = began - event.at
+            if is_dismissed(was, event.at):
+                continue
             if key[0] != self.url or event.subject == model.name or event.before is None or gap > EVICTION_WINDOW:
                 continue
             sure = gap <= SURELY_WINDOW

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from gpudesk.domain.event import Event, EventKind, Severity
@@ -29,6 +30,15 @@ def arrived(model: LoadedModel, at: datetime) -> Event:
     return Event(EventKind.LOADED, at, model.name, f"{model.name} loaded{made_of}", engine_url=model.engine_url)
 
 
+DISMISSED_WITHIN = timedelta(minutes=5)
+"""A model that gpudesk asked to go may answer for so long before it does (actions/unload_step.py, BUSY_SECONDS)."""
+
+
+def is_dismissed(left: Known, at: datetime) -> bool:
+    """Tell whether gpudesk itself asked it to go: then nobody evicted it."""
+    return left.dismissed_at is not None and at - left.dismissed_at <= DISMISSED_WITHIN
+
+
 def departed(left: Known, url: str, at: datetime, *, for_whom: str | None, away: bool, sure: bool = True) -> Event:
     """Return the event of a model that is gone.
 
@@ -41,6 +51,9 @@ def departed(left: Known, url: str, at: datetime, *, for_whom: str | None, away:
         sure: the other one came at that very moment.
     """
     early = None if away else left.left_text(at)
+    if is_dismissed(left, at) and not away:
+        message = f"{left.name} unloaded: gpudesk asked for it"
+        return Event(EventKind.UNLOADED, at, left.name, message, before=early, engine_url=url)
     if early is None:
         why = f" while {url} did not answer" if away else ""
         if not away and left.timer.state is not None:

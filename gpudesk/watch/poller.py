@@ -22,6 +22,7 @@ from gpudesk.watch.names import CARDS, PINS, PROCESSES, engine_order, engine_url
 from gpudesk.watch.once import sample_once
 from gpudesk.watch.store import initial, reduce
 from gpudesk.watch.wakes import NOBODY, wakes
+from gpudesk.watch.watched import dismissed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -157,6 +158,11 @@ class Poller:
             for turn in self._turns.values():
                 turn.failures = 0
                 self._wake(turn, now)
+
+    def dismissing(self, engine_url: str, names: Sequence[str]) -> None:
+        """Take note that gpudesk asks these names of a model to go, so that their leaving is not called an eviction."""
+        with self._lock:
+            self._watched = dismissed(self._watched, engine_url, names, self._clock.now())
 
     def fresh(self, timeout_seconds: float, *, installed: bool = False) -> Desk:
         """Read cards, processes and engines now; return a desk on which each was read after this call began.

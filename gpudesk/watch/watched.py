@@ -6,11 +6,14 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from gpudesk.domain.alarm import AlarmLimits
-from gpudesk.records import dataclass
+from gpudesk.records import dataclass, replace
 from gpudesk.watch.alarms import AlarmMemory
 from gpudesk.watch.changes import Memory
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
     from gpudesk.domain.card import Card
     from gpudesk.domain.desk import Desk
     from gpudesk.domain.engine import CatalogSample, DetailsSample, EngineSample
@@ -38,3 +41,12 @@ class Watched:
     alarm_memory: AlarmMemory = field(default_factory=AlarmMemory)
     memory: Memory = field(default_factory=Memory)
     """What the comparison of desks has to remember."""
+
+
+def dismissed(watched: Watched, engine_url: str, names: Sequence[str], at: datetime) -> Watched:
+    """Return what is watched, with a note of when gpudesk asked a model to go."""
+    models = {
+        key: replace(model, dismissed_at=at) if key[0] == engine_url and key[1] in names else model
+        for key, model in watched.memory.models.items()
+    }
+    return replace(watched, memory=replace(watched.memory, models=models))

@@ -57,6 +57,8 @@ def test_a_swap_is_done_when_the_new_model_is_on_the_card() -> None:
         assert rig.loaded() == {BIG: 8192}
         assert [step.ok for step in outcome.steps] == [True, True]
         assert outcome.missing == ()
+        told = [event.message for event in rig.look().events if event.subject == CHAT]
+        assert told == [f"{CHAT} unloaded: gpudesk asked for it"]
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -8,6 +9,7 @@ from gpudesk.domain.event import EventKind, Severity
 from gpudesk.errors import FailureKind
 from gpudesk.watch.changes import changes, news
 from gpudesk.watch.store import EVENT_LIMIT
+from gpudesk.watch.watched import dismissed
 from tests.watch.build import (
     ENGINE,
     GIB,
@@ -104,6 +106,34 @@ def test_evicted_is_understood_when_the_other_model_comes_some_seconds_later() -
     assert [event.kind for event in watch.desk.events] == [EventKind.EVICTED, EventKind.LOADED]
     assert watch.desk.events[0].at == left.at
     assert watch.desk.events[0].message == "qwen3:14b evicted for gemma3:12b, although its keep-alive was forever"
+
+
+@pytest.mark.parametrize("gap", [0, 1])
+def test_what_gpudesk_asked_to_go_was_not_evicted(gap: float) -> None:
+    watch = started(model(CHAT, forever()))
+    watch.watched = dismissed(watch.watched, URL, [CHAT], START + timedelta(seconds=9))
+    if gap:
+        watch.engine(10)
+    watch.engine(10 + gap, model(OTHER, timer(310 + gap, at=10 + gap)))
+    assert [event.kind for event in watch.desk.events] == [EventKind.UNLOADED, EventKind.LOADED]
+    assert watch.desk.events[0].message == "qwen3:14b unloaded: gpudesk asked for it"
+    assert watch.desk.events[0].severity is Severity.INFO
+
+
+def test_what_gpudesk_asked_to_go_and_loads_again_is_one_reload() -> None:
+    watch = started(model(CHAT, forever()))
+    watch.watched = dismissed(watch.watched, URL, [CHAT], START + timedelta(seconds=9))
+    watch.engine(10)
+    watch.engine(12, model(CHAT, forever(), context_length=8192))
+    assert [event.kind for event in watch.desk.events] == [EventKind.RELOADED]
+
+
+def test_a_wish_of_gpudesk_does_not_explain_what_happens_long_after_or_to_others() -> None:
+    for names, second in (([OTHER], 10), ([CHAT], 400)):
+        watch = started(model(CHAT, forever()))
+        watch.watched = dismissed(watch.watched, URL, names, START + timedelta(seconds=9))
+        watch.engine(second, model(OTHER, timer(second + 300, at=second)))
+        assert [event.kind for event in watch.desk.events] == [EventKind.EVICTED, EventKind.LOADED]
 
 
 @pytest.mark.parametrize("seconds", [3, 10])
