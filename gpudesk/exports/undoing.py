@@ -31,7 +31,7 @@ def undoing(editor: Editor, around: Surroundings, *, state: Path | None = None) 
     writes = backups(editor.id, state=state)
     export = next((each for write in still_counting(writes) if (each := restoring(write)).changes), None)
     if export is not None and not export.notes:
-        return export
+        return _touching(export, editor, around)
     removing = editor.remove(around)
     if any(change.changes for change in removing.changes):
         if export is None:
@@ -47,6 +47,17 @@ def undoing(editor: Editor, around: Surroundings, *, state: Path | None = None) 
             f"gpudesk editors show {editor.id}  lists the dated copies",
         )
     raise ExportError(f"there is nothing to restore: gpudesk wrote no file of {editor.name}")
+
+
+def _touching(export: Export, editor: Editor, around: Surroundings) -> Export:
+    """Return it with the files that an editor watches, and that are not among them: else it would go on as before."""
+    try:
+        removing = editor.remove(around)
+    except ExportError:
+        return export
+    paths = {change.path for change in export.changes}
+    touched = (each for each in removing.changes if not each.changes and each.path not in paths)
+    return replace(export, changes=(*export.changes, *touched))
 
 
 def _made(writes: Sequence[Write]) -> tuple[Path, ...]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -310,6 +311,16 @@ def test_what_was_written_after_gpudesk_is_not_lost_by_restoring_twice(place: Pl
     with pytest.raises(ExportError, match="nothing more to restore"):
         place.run("restore", "continue", "--yes")
     assert place.config.read_text() == MINE.replace("# mine", "# newer")
+
+
+def test_restoring_lets_the_editor_read_again(place: Place) -> None:
+    place.write_config()
+    place.run("write", "continue", "--yes")
+    os.utime(place.config, (1, 1))
+    place.run("restore", "continue", "--yes")
+    assert not place.own.exists()
+    assert place.config.read_text() == MINE
+    assert place.config.stat().st_mtime > 1
 
 
 def test_restoring_leaves_no_folder_that_was_made_for_it(place: Place) -> None:
