@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import itertools
 import sys
 from collections.abc import Generator
@@ -47,6 +48,17 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     if isinstance(val, bytes) and len(val) > LONGEST_ID:
         return f"{val[:LONGEST_ID]!r} and so on, {len(val)}"
     return None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect without looking for garbage, and never look through what was collected: a third of the time it takes."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
