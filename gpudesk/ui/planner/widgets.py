@@ -105,11 +105,3 @@ class AnswerPanel(ScrollingWidget):
             body, size.width, size.height, self.frame,
             title=(Span("Answer", role),), right=right, focused=self.has_focus, thumb=thumb,
         )  # fmt: skip
-
-    def on_focus(self) -> None:
-        """Show the focus, once Textual's own handler has set it."""
-        self.call_next(self.redraw)
-
-    def on_blur(self) -> None:
-        """Hide the focus."""
-        self.call_next(self.redraw)

@@ -9,9 +9,8 @@ from gpudesk.keymap import Scope
 from gpudesk.ui.bindings import bindings_for
 from gpudesk.ui.cells import Line, Span, fit_line
 from gpudesk.ui.detail_lines import Target
-from gpudesk.ui.layout import LOWER_TABS, SMALLEST_HEIGHT, SMALLEST_WIDTH, Contents, Place, is_wide, plan_desk
-from gpudesk.ui.screens.base import SceneScreen
-from gpudesk.ui.screens.placed import PlacesLayout
+from gpudesk.ui.layout import LOWER_TABS, Contents, Place, is_wide, plan_desk
+from gpudesk.ui.screens.placed import PlacedScreen, too_small
 from gpudesk.ui.view_footer import filter_footer_line, footer_line
 from gpudesk.ui.view_lower import EVENTS, INSTALLED, PROBLEMS, PROCESSES, OtherProcess, other_processes
 from gpudesk.ui.view_models import LOADED
@@ -24,9 +23,7 @@ from gpudesk.ui.widgets.row_list import RowList
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from textual.app import ComposeResult
     from textual.geometry import Size
-    from textual.layout import Layout
     from textual.widget import Widget
     from textual.widgets import Input
 
@@ -45,7 +42,7 @@ DETAIL_KINDS = {"loaded": "model", "installed": "model", "processes": "process",
                 "problems": "problem"}  # fmt: skip
 
 
-class DeskScreen(SceneScreen, inherit_bindings=False):
+class DeskScreen(PlacedScreen, inherit_bindings=False):
     """Everything at one look."""
 
     BINDINGS = bindings_for(Scope.EVERYWHERE, Scope.PANELS, Scope.DESK)
@@ -65,7 +62,6 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
         self._scene: Scene | None = None
         self._palette: Palette | None = None
         self._contents = Contents(banner=banner is not None)
-        self._places: dict[str, Place] = {}
         self._processes: tuple[OtherProcess, ...] = ()
         self._events: tuple[Any, ...] = ()
         self._derived_from: tuple[object, ...] = ()
@@ -74,7 +70,7 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
         self.banner_bar = LineWidget(self._banner_lines, id="banner")
         self.action_bar = LineWidget(self._action_lines, id="action")
         self.footer_bar = LineWidget(self._footer_lines, id="footer")
-        self.small = LineWidget(_small_lines, id="small")
+        self.small = LineWidget(lambda _size: too_small("q quits"), id="small")
         self.cards = CardsPanel(id="cards")
         self.loaded = RowList(LOADED, id="loaded")
         self.installed = RowList(INSTALLED, id="installed")
@@ -84,29 +80,12 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
         self.lists: dict[str, RowList[Any]] = {
             rows.table.id: rows for rows in (self.loaded, self.installed, self.processes, self.events, self.problems)
         }
-        self._panels: dict[str, LineWidget] = {
-            "title": self.title_bar, "banner": self.banner_bar, "cards": self.cards, **self.lists,
-            "action": self.action_bar, "footer": self.footer_bar, "small": self.small,
-        }  # fmt: skip
-        self._layout = PlacesLayout(self.plan, {*self._panels, "filter"})
+        self.put(
+            self.title_bar, *(() if banner is None else (self.banner_bar,)), self.cards, *self.lists.values(),
+            self.action_bar, self.footer_bar, self.small,
+        )  # fmt: skip
 
-    @property
-    def layout(self) -> Layout:
-        """The layout that follows `plan_desk`."""
-        return self._layout
-
-    def compose(self) -> ComposeResult:
-        """Put every panel on the screen; the plan decides which are seen."""
-        yield self.title_bar
-        if self._banner is not None:
-            yield self.banner_bar
-        yield self.cards
-        yield from self.lists.values()
-        yield self.action_bar
-        yield self.footer_bar
-        yield self.small
-
-    def plan(self, size: Size) -> dict[str, Place]:
+    def plan_places(self, size: Size) -> dict[str, Place]:
         """Divide the screen for its present contents."""
         self._places = plan_desk(size.width, size.height, self._contents)
         for name, place in self._places.items():
@@ -314,25 +293,10 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
         self.app.clear_notifications()
         self.app.push_screen(sheet)
 
-    def _visible(self) -> list[Widget]:
-        """Return what can have the focus, from top to bottom."""
+    def parts(self) -> list[Widget]:
+        """Return the panels that are seen, from top to bottom."""
         names = [name for name in ("cards", *LIST_NAMES) if name in self._places]
-        return [self.cards if name == "cards" else self.lists[name] for name in names]
-
-    def action_focus_next(self) -> None:
-        """Focus the next panel."""
-        self._focus_beside(1)
-
-    def action_focus_previous(self) -> None:
-        """Focus the panel before."""
-        self._focus_beside(-1)
-
-    def _focus_beside(self, step: int) -> None:
-        visible = self._visible()
-        if not visible:
-            return
-        position = visible.index(self.focused) if self.focused in visible else -step if step > 0 else 0
-        self.set_focus(visible[(position + step) % len(visible)])
+        return [self._panels[name] for name in names]
 
     def action_tab(self, name: str) -> None:
         """Show a lower list and focus it."""
@@ -347,11 +311,6 @@ class DeskScreen(SceneScreen, inherit_bindings=False):
 def _by_mark(models: Sequence[LoadedModel], marks: Mapping[str, int]) -> tuple[LoadedModel, ...]:
     """Order models by their letters, which they keep; the engine's order changes with every use of a model."""
     return tuple(sorted(models, key=lambda model: marks.get(model.key, len(marks))))
-
-
-def _small_lines(_size: Size) -> list[Painted]:
-    text = f"gpudesk needs {SMALLEST_WIDTH}×{SMALLEST_HEIGHT}"
-    return [Painted((Span(text, "warn"),)), Painted((Span("q quits", "dim"),))]
 
 
 def _own_title(word: str, rows: RowList[Any]) -> Line:

@@ -123,11 +123,17 @@ class PlacedScreen(SceneScreen, inherit_bindings=False):
     def _focus_beside(self, step: int) -> None:
         parts = self.parts()
         if parts:
-            position = parts.index(self.focused) if self.focused in parts else -step
+            # With the focus elsewhere, forward is the first and backward the last.
+            position = parts.index(self.focused) if self.focused in parts else min(0, -step)
             self.focus_part(parts[(position + step) % len(parts)])
 
 
 def small_lines(_size: Size) -> list[Painted]:
     """Say that the terminal is too small."""
+    return too_small("esc goes back")
+
+
+def too_small(way_out: str) -> list[Painted]:
+    """Say that the terminal is too small, and which key leads out."""
     text = f"gpudesk needs {SMALLEST_WIDTH}×{SMALLEST_HEIGHT}"
-    return [Painted((Span(text, "warn"),)), Painted((Span("esc goes back", "dim"),))]
+    return [Painted((Span(text, "warn"),)), Painted((Span(way_out, "dim"),))]

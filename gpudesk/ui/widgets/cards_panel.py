@@ -11,7 +11,8 @@ from gpudesk.ui.bindings import bindings_for
 from gpudesk.ui.cells import Line, Span
 from gpudesk.ui.layout import Frame, body_width
 from gpudesk.ui.view_cards import CardsLayout, cards_lines, name_line, plan_cards, vitals
-from gpudesk.ui.widgets.panel import LineWidget, frame_lines
+from gpudesk.ui.widgets.focusable import FocusableWidget
+from gpudesk.ui.widgets.panel import frame_lines
 
 if TYPE_CHECKING:
     from textual import events
@@ -21,10 +22,9 @@ if TYPE_CHECKING:
     from gpudesk.ui.widgets.panel import Painted
 
 
-class CardsPanel(LineWidget):
+class CardsPanel(FocusableWidget):
     """Every card with its bar, figures and history."""
 
-    can_focus = True
     BINDINGS = bindings_for(Scope.LIST)
 
     class Opened(Message):
@@ -138,20 +138,6 @@ class CardsPanel(LineWidget):
         if event.chain > 1:
             self.action_details()
 
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Select the next card."""
-        event.stop()
-        self.action_move(1)
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Select the card before."""
-        event.stop()
-        self.action_move(-1)
-
-    def on_focus(self) -> None:
-        """Show the selection, once Textual's own handler has set the focus."""
-        self.call_next(self.redraw)
-
-    def on_blur(self) -> None:
-        """Hide the selection."""
-        self.call_next(self.redraw)
+    def wheel_turned(self, step: int) -> None:
+        """Select the card above or below."""
+        self.action_move(step)

@@ -18,7 +18,8 @@ from gpudesk.ui.bindings import bindings_for
 from gpudesk.ui.cells import Line, Span, line_width
 from gpudesk.ui.layout import Frame, body_width
 from gpudesk.ui.tables import Placed, Table, header, ordered, place, row
-from gpudesk.ui.widgets.panel import LineWidget, frame_lines
+from gpudesk.ui.widgets.focusable import FocusableWidget
+from gpudesk.ui.widgets.panel import frame_lines
 from gpudesk.ui.widgets.scrolling import thumb_of
 
 if TYPE_CHECKING:
@@ -38,10 +39,9 @@ MOST_ROWS_KEPT = 500
 """Composed rows kept for the next moment."""
 
 
-class RowList(LineWidget, Generic[Item]):
+class RowList(FocusableWidget, Generic[Item]):
     """Rows of a table, sortable, filterable, scrollable, with a cursor that holds on to its row."""
 
-    can_focus = True
     BINDINGS = bindings_for(Scope.LIST)
 
     class Opened(Message):
@@ -293,22 +293,12 @@ class RowList(LineWidget, Generic[Item]):
             if event.chain > 1:
                 self.action_details()
 
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Move down."""
-        event.stop()
-        self.action_move(1)
+    def wheel_turned(self, step: int) -> None:
+        """Move the cursor."""
+        self.action_move(step)
 
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Move up."""
-        event.stop()
-        self.action_move(-1)
-
-    def on_focus(self) -> None:
-        """Show the cursor."""
-        self.post_message(self.Changed())
-
-    def on_blur(self) -> None:
-        """Hide the cursor."""
+    def focus_changed(self) -> None:
+        """Have the cursor shown or hidden, and the titles of the lists with it."""
         self.post_message(self.Changed())
 
 

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 from gpudesk.keymap import Scope
 from gpudesk.ui.bindings import bindings_for
 from gpudesk.ui.layout import Frame
-from gpudesk.ui.widgets.panel import LineWidget
+from gpudesk.ui.widgets.focusable import FocusableWidget
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from textual import events
 
     from gpudesk.ui.cells import Line
 
@@ -28,10 +26,9 @@ def thumb_of(top: int, room: int, total: int) -> tuple[int, int] | None:
     return first, first + length - 1
 
 
-class ScrollingWidget(LineWidget):
+class ScrollingWidget(FocusableWidget):
     """Lines of which a part is visible, in a frame."""
 
-    can_focus = True
     BINDINGS = bindings_for(Scope.DETAIL)
 
     def __init__(self, frame: Frame, *, id: str) -> None:  # noqa: A002 - Textual's name
@@ -81,12 +78,6 @@ class ScrollingWidget(LineWidget):
         """Scroll to the top or to the end."""
         self._to(self._total if end else 0)
 
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Scroll down."""
-        event.stop()
-        self.action_scroll(WHEEL_LINES)
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Scroll up."""
-        event.stop()
-        self.action_scroll(-WHEEL_LINES)
+    def wheel_turned(self, step: int) -> None:
+        """Scroll."""
+        self.action_scroll(step * WHEEL_LINES)
