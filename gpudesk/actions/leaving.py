@@ -98,7 +98,15 @@ def free(desk: Desk, need_bytes: int | None = None, card_index: int | None = Non
         return replace(blank, refusal=refusal)
     ordered = sorted(chosen, key=lambda model: _rank(desk, model, card_index))
     loses = [f"{described(desk, model)} is unloaded" for model in ordered]
-    return _leaving(desk, blank, ordered, [step for model in ordered for step in leave(desk, model)], loses, ())
+    return _leaving(desk, blank, ordered, [step for model in ordered for step in leave(desk, model)], loses,
+                    () if ordered else _on_cpu_alone(desk))  # fmt: skip
+
+
+def _on_cpu_alone(desk: Desk) -> tuple[str, ...]:
+    """Say of what is loaded all the same that it holds nothing of a card."""
+    names = [model.name for model in runners(desk.models) if model.local and model.memory_bytes == 0]
+    runs, holds = ("runs", "holds") if len(names) == 1 else ("run", "hold")
+    return (f"{enumerated(names)} {runs} on the CPU alone and {holds} nothing of a card",) if names else ()
 
 
 def _what_is_freed(need_bytes: int | None, card_index: int | None) -> str:

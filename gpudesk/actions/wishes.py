@@ -111,7 +111,11 @@ def need_of(
     there = loaded_as(desk, wish) or same_weights
     known: InstalledModel | LoadedModel | None = installed or there
     pinned_now = there is not None and is_pinned(desk, there)
-    forever = wish.pinned or pinned_now
+    held = pins_of(desk, wish.engine_url, wish.name)
+    forever = wish.pinned or pinned_now or bool(held)
+    if there is None and held and wish.context_length is None:
+        # A pin that is lost is a wish all the same: who loads the model means what is pinned.
+        wish = replace(wish, context_length=held[0].wish.context_length)
     wish = replace(
         wish,
         embedding=wish.embedding or (known is not None and is_embedding(desk, known)),

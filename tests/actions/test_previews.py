@@ -388,3 +388,12 @@ def test_a_context_the_engine_would_limit_is_so_already() -> None:
     assert previews.load(before, wish(EMBED, 8192), Limiting()).steps == ()
     (step,) = previews.load(desk(), wish(EMBED, 8192), Limiting()).steps
     assert step.load.context_length == 2048
+
+
+def test_what_is_pinned_and_gone_is_loaded_as_its_pin_has_it() -> None:
+    before = desk(pins=[pinned(CHAT, 8192)])
+    (step,) = previews.load(before, wish(CHAT), Arithmetic()).steps
+    assert (step.load.context_length, step.load.keep_alive) == (8192, FOREVER_WISH)
+    asked = replace(wish(CHAT), context_length=4096, keep_alive=KeepAliveWish(60.0))
+    (step,) = previews.load(before, asked, Arithmetic()).steps
+    assert (step.load.context_length, step.load.keep_alive) == (4096, KeepAliveWish(60.0))

@@ -127,6 +127,14 @@ def test_freeing_without_a_size_takes_every_model_of_this_computer() -> None:
     assert preview.subject == "the card"
 
 
+def test_freeing_says_that_what_is_loaded_holds_nothing_of_a_card() -> None:
+    preview = previews.free(desk(loaded(CHAT, memory_bytes=0, cards=(), cpu_ratio=1.0)))
+    assert preview.steps == ()
+    assert preview.refusal is None
+    assert preview.notes == (f"{CHAT} runs on the CPU alone and holds nothing of a card",)
+    assert previews.free(desk()).notes == ()
+
+
 def test_of_two_cards_the_one_is_freed_where_least_goes() -> None:
     first = loaded(CHAT)
     second = loaded(OTHER, cards=(CardShare(1, size_of(OTHER)),))
