@@ -173,6 +173,7 @@ def test_several_engines_before_and_after_the_verb(nothing: CommandLine, engine:
     assert done.returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [("--demo", "status"), ("status", "--demo"), ("status", "--demo", "coding"), ("--demo",)]
 )
@@ -283,6 +284,7 @@ def test_ctrl_c_ends_the_watch_with_130(with_engine: CommandLine) -> None:
     assert moments == sorted(moments)
 
 
+@pytest.mark.slow
 def test_sigterm_ends_the_watch_between_two_lines(with_engine: CommandLine) -> None:
     with with_engine.start("status", "--watch", "--interval", "0.2") as process:
         assert process.stdout is not None
@@ -295,6 +297,7 @@ def test_sigterm_ends_the_watch_between_two_lines(with_engine: CommandLine) -> N
     assert rest == "" or rest.endswith("\n")
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_ends_the_watch_quietly(with_engine: CommandLine) -> None:
     with with_engine.start("status", "--watch", "--json", "--interval", "0.2") as process:
         assert process.stdout is not None

@@ -479,6 +479,7 @@ models:
 """
 
 
+@pytest.mark.slow
 def test_check_finds_a_pair_that_does_not_fit_in_every_editor(place: Place) -> None:
     url = place.settings.engines[0].url
     pair = PAIR.replace("CONTEXT", "defaultCompletionOptions: {contextLength: 8192, maxTokens: 256}")

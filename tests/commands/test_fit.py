@@ -272,6 +272,7 @@ class TestDemo:
         with pytest.raises(UsageError, match="cloud model"):
             answered(FitRequest((AskedModel("gpt-oss:120b-cloud"),)), demo)
 
+    @pytest.mark.slow
     def test_every_installed_model_can_be_planned(self, demo: PlanningMeans) -> None:
         request = FitRequest((), cards=("RTX 4090",))
         with demo.opened(request) as (station, desk):

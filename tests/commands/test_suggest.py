@@ -50,11 +50,13 @@ def test_a_small_card_gets_small_models(demo: PlanningMeans) -> None:
     assert small["suggestions"][0]["total_bytes"] < large["suggestions"][0]["total_bytes"]
 
 
+@pytest.mark.slow
 def test_a_card_on_which_nothing_fits(demo: PlanningMeans) -> None:
     code, _ = answered(("chat",), demo, memory=(64 << 20,))
     assert code == 1
 
 
+@pytest.mark.slow
 def test_a_role_nobody_can_do_is_said(demo: PlanningMeans, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gpudesk.fit.suggest.missing_roles", lambda candidates, roles: ("embed",))
     with pytest.raises(UsageError, match="is for embed"):

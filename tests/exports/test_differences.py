@@ -140,6 +140,7 @@ def test_a_windows_file_with_a_secret_of_many_lines_is_shown_as_one() -> None:
     assert "\\u000d" not in text
 
 
+@pytest.mark.slow
 def test_large_files_are_compared_only_where_they_differ() -> None:
     lines = [f"line {number}\n" for number in range(300_000)]
     before = "".join(lines).encode()

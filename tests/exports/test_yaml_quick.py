@@ -80,6 +80,7 @@ def same_as_ruamel(text: str) -> bool:
     return True
 
 
+@pytest.mark.slow
 @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(configurations())
 def test_reads_configurations_as_ruamel_does(text: str) -> None:

@@ -192,6 +192,7 @@ card_states = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(card_states, min_size=1, max_size=3))
 def test_what_is_reported_is_the_simulated_state(states: list[SimulatedCard]) -> None:

@@ -147,6 +147,7 @@ def test_a_struct_trap_in_slices_whose_ids_look_like_pids(trap: str) -> None:
         assert figures(desk.card()) == {4242: 9 * GIBIBYTE, 77: 3 * GIBIBYTE, 91: GIBIBYTE}
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(
     st.sampled_from([None, *STRUCT_TRAPS]),

@@ -241,6 +241,7 @@ def test_a_model_on_the_desk_does_not_wake_a_card_that_sleeps(tmp_path: Path) ->
         assert desk.driver.call_counts.total() == 0
 
 
+@pytest.mark.slow
 def test_a_card_that_does_not_fall_asleep_is_read_again_and_seldom_tried(tmp_path: Path) -> None:
     """Somebody else keeps it awake: then resting only hides figures."""
     place_on_bus(tmp_path, BUS)

@@ -28,6 +28,7 @@ def test_duplicates_within_one_list_are_one_process() -> None:
     assert merge([(7, 100, None), (7, 300, None), (7, 200, None)], []) == (CardProcess(7, 300),)
 
 
+@pytest.mark.slow
 @given(rows, rows)
 def test_every_process_appears_once_and_none_is_invented(compute: list[Row], graphics: list[Row]) -> None:
     merged = merge(compute, graphics)

@@ -149,6 +149,7 @@ def test_a_vocabulary_that_breaks_off_is_an_error_and_ends(cut: int) -> None:
         parse_show(body[:cut], "x")
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.text(max_size=8), max_size=30) | st.lists(st.integers() | st.booleans() | st.none(), max_size=30),

@@ -395,6 +395,7 @@ sets = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(sets)
 def test_any_set_comes_back_as_it_was(value: WorkingSet) -> None:
     assert parse(to_toml(value), value.name) == value

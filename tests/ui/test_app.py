@@ -197,6 +197,7 @@ def test_q_leaves_with_0_and_ctrl_c_with_130_and_the_watch_stops() -> None:
     run(scenario("ctrl+c", 130))
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_from_the_palette_too() -> None:
     async def scenario() -> None:
         async with showing(one_card()) as shown:
@@ -439,6 +440,7 @@ def test_an_unknown_theme_falls_back_to_ours() -> None:
     run(scenario())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accounting", list(ProcessAccounting))
 def test_the_card_says_what_its_driver_tells(accounting: ProcessAccounting) -> None:
     async def scenario() -> None:

@@ -28,6 +28,7 @@ def test_cells_are_in_proportion() -> None:
     assert divide([1000, 1, 1000], 21) == [10, 1, 10]
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.sampled_from(list(HolderKind)), st.integers(1, 1 << 36)), max_size=12),
     st.integers(0, 1 << 36),

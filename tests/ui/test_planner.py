@@ -158,6 +158,7 @@ def test_every_alternative_is_one_key_away() -> None:
     run(scenario())
 
 
+@pytest.mark.slow
 def test_the_plan_leaves_by_one_door() -> None:
     async def scenario() -> None:
         taken: list[tuple[Purpose, Handover]] = []
@@ -367,6 +368,7 @@ def test_it_fills_every_screen_exactly(desk: Callable[[], Desk], monkeypatch: py
     run(scenario())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(60, 20), EVERYDAY, COMFORTABLE, (200, 60)])
 def test_the_verdict_is_on_the_screen_in_words_at_every_size(size: tuple[int, int]) -> None:
     async def scenario() -> None:

@@ -122,6 +122,7 @@ def test_filter_narrows_while_typing_and_escape_clears_it() -> None:
     run(scenario())
 
 
+@pytest.mark.slow
 def test_keys_typed_into_the_filter_do_nothing_else() -> None:
     async def scenario() -> None:
         async with showing(one_card(), COMFORTABLE) as shown:
