@@ -180,6 +180,7 @@ def test_models_come_from_what_is_loaded_suggested_or_a_set(place: Workplace) ->
     run(scenario())
 
 
+@pytest.mark.slow
 def test_another_way_is_another_change(place: Workplace) -> None:
     async def scenario() -> None:
         async with editing(one_card(), place) as shown:
@@ -262,6 +263,7 @@ def change_of(screen: EditorsScreen) -> FileChange:
     return screen.answer.export.changes[0]
 
 
+@pytest.mark.slow
 def test_enter_lists_the_models_of_a_role_with_their_fit(place: Workplace) -> None:
     async def scenario() -> None:
         async with editing(one_card(), place, COMFORTABLE) as shown:
@@ -281,6 +283,7 @@ def test_enter_lists_the_models_of_a_role_with_their_fit(place: Workplace) -> No
     run(scenario())
 
 
+@pytest.mark.slow
 def test_escape_leaves_the_list_of_models_as_it_was(place: Workplace) -> None:
     async def scenario() -> None:
         async with editing(one_card(), place) as shown:
@@ -382,6 +385,7 @@ def test_w_asks_once_shows_the_files_and_writes(place: Workplace) -> None:
     run(scenario())
 
 
+@pytest.mark.slow
 def test_escape_writes_nothing(place: Workplace) -> None:
     before = place.config.read_bytes()
 
@@ -407,7 +411,10 @@ def test_b_brings_back_every_byte(place: Workplace) -> None:
             await confirmed(shown, "w")
             await until(shown.pilot.pause, lambda: place.config.read_bytes() != before, "written")
             await settled(shown)
-            await confirmed(shown, "b")
+            await shown.press("b")
+            await until(shown.pilot.pause, lambda: isinstance(shown.app.screen, ConfirmFiles), "asked")
+            assert "enter restore it" in shown.text()
+            await shown.press("enter")
             await until(shown.pilot.pause, lambda: place.config.read_bytes() == before, "restored")
 
     run(scenario())
@@ -455,6 +462,7 @@ def test_x_makes_the_fixes_that_others_make_way_for_at_once(place: Workplace) ->
     assert "maxTokens: 256" in place.config.read_text(), "moved, and no text any more"
 
 
+@pytest.mark.slow
 def test_m_makes_a_new_configuration_of_a_deprecated_one(place: Workplace) -> None:
     place.config.unlink()
     old = place.config.with_name("config.json")
@@ -470,6 +478,7 @@ def test_m_makes_a_new_configuration_of_a_deprecated_one(place: Workplace) -> No
     assert old.exists()
 
 
+@pytest.mark.slow
 def test_a_file_that_changes_meanwhile_is_not_written_over(place: Workplace) -> None:
     async def scenario() -> None:
         async with editing(one_card(), place, COMFORTABLE) as shown:
@@ -519,6 +528,7 @@ def test_a_file_that_cannot_be_read_is_told_where_it_is_shown(place: Workplace) 
 # --- mouse and modes --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_mouse_selects_turns_and_writes(place: Workplace) -> None:
     async def scenario() -> None:
         async with editing(one_card(), place) as shown:

@@ -21,7 +21,13 @@ class ConfirmFiles(DialogScreen, inherit_bindings=False):
     BINDINGS = DialogScreen.BINDINGS
 
     def __init__(
-        self, keymap: Mapping[str, str], title: str, export: Export, warnings: Sequence[str], run: Callable[[], None]
+        self,
+        keymap: Mapping[str, str],
+        title: str,
+        export: Export,
+        warnings: Sequence[str],
+        run: Callable[[], None],
+        verb: str = "write",
     ) -> None:
         """Make the dialog.
 
@@ -31,9 +37,11 @@ class ConfirmFiles(DialogScreen, inherit_bindings=False):
             export: what would be done.
             warnings: what is to be known before.
             run: does it.
+            verb: what enter does.
         """
         super().__init__(keymap, title)
         self._export, self._warnings, self._run = export, tuple(warnings), run
+        self._verb = verb
 
     def below(self, width: int) -> Sequence[Line]:
         """Return files, warnings, and the diff."""
@@ -43,7 +51,7 @@ class ConfirmFiles(DialogScreen, inherit_bindings=False):
 
     def hints(self) -> Sequence[tuple[str, str, str]]:
         """Return the keys."""
-        return (("dialog_accept", "write it", "screen.accept"), ("back", "no", "screen.back"))
+        return (("dialog_accept", f"{self._verb} it", "screen.accept"), ("back", "no", "screen.back"))
 
     def action_move(self, lines: int) -> None:
         """Scroll."""

@@ -29,11 +29,12 @@ class EditorFiles(EditorPanels, inherit_bindings=False):
     class Prepared(Message):
         """What would be done is known, or why it cannot be."""
 
-        def __init__(self, title: str, outcome: Export | str, done: str = "") -> None:
+        def __init__(self, title: str, outcome: Export | str, done: str = "", verb: str = "") -> None:
             super().__init__()
             self.title = title
             self.outcome = outcome
             self.done = done
+            self.verb = verb
 
     class Done(Message):
         """Files were written, or not."""
@@ -82,7 +83,7 @@ class EditorFiles(EditorPanels, inherit_bindings=False):
 
         found = editor(state.id)
         self._prepare(f"Restore the files of {state.name}?", lambda: self._port.undoing(found),
-                      f"the files of {state.name} are as they were")  # fmt: skip
+                      f"the files of {state.name} are as they were before", "restore")  # fmt: skip
 
     def action_fix(self) -> None:
         """Ask, and make the safe fixes."""
@@ -98,7 +99,7 @@ class EditorFiles(EditorPanels, inherit_bindings=False):
         found, around = editor(state.id), self._port.around
         desk = self.answer.question.desk if self.answer is not None else None
         self._prepare(f"Fix the files of {state.name}?", lambda: all_fixes(found, around, desk)[0],
-                      f"the files of {state.name} are fixed, as far as that is safe")  # fmt: skip
+                      f"the files of {state.name} are fixed, as far as that is safe", "fix")  # fmt: skip
 
     def action_migrate(self) -> None:
         """Ask, and make a configuration of a deprecated one."""
@@ -110,19 +111,19 @@ class EditorFiles(EditorPanels, inherit_bindings=False):
 
         found = editor(state.id)
         self._prepare(f"Migrate the configuration of {state.name}?", lambda: migrating(found, self._port.around),
-                      f"the configuration of {state.name} is migrated")  # fmt: skip
+                      f"the configuration of {state.name} is migrated", "migrate")  # fmt: skip
 
     def _may_write(self) -> bool:
         if self._read_only:
             self.notify(READ_ONLY_WORDS, severity="warning", timeout=5)
         return not self._read_only
 
-    def _prepare(self, title: str, make: Callable[[], Export], done: str) -> None:
+    def _prepare(self, title: str, make: Callable[[], Export], done: str, verb: str) -> None:
         """Work out what would be done, in a thread, and ask."""
 
         def work() -> None:
             try:
-                self.tell(self.Prepared(title, make(), done))
+                self.tell(self.Prepared(title, make(), done, verb))
             except GpudeskError as error:
                 self.tell(self.Prepared(title, f"{error.message}. {error.hint}" if error.hint else error.message))
 
@@ -136,9 +137,9 @@ class EditorFiles(EditorPanels, inherit_bindings=False):
         elif not any(change.changes for change in event.outcome.changes):
             self.notify("nothing would change", timeout=3)
         else:
-            self._confirm(event.title, event.outcome, (), event.done)
+            self._confirm(event.title, event.outcome, (), event.done, event.verb)
 
-    def _confirm(self, title: str, export: Export, warnings: tuple[str, ...], done: str) -> None:
+    def _confirm(self, title: str, export: Export, warnings: tuple[str, ...], done: str, verb: str = "write") -> None:
         try:
             check_within((change.path for change in export.changes), self._port.around.bounds)
         except RefusedError as error:
@@ -146,7 +147,7 @@ class EditorFiles(EditorPanels, inherit_bindings=False):
             return
         from gpudesk.ui.editors.confirming import ConfirmFiles
 
-        dialog = ConfirmFiles(self._keymap, title, export, warnings, lambda: self._apply(export, done))
+        dialog = ConfirmFiles(self._keymap, title, export, warnings, lambda: self._apply(export, done), verb)
         if self.scene is not None and self._palette is not None:
             dialog.show(self.scene, self._palette)
         self.app.push_screen(dialog)
