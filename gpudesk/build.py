@@ -297,10 +297,17 @@ def run_screen(workstation: Workstation) -> int:
     folders = LateFolders(demo=workstation.demo)
 
     def watching(begun: Watched | None, history: History) -> Poller:
+        from gpudesk.acting.opening import dismissed_elsewhere
         from gpudesk.watch.poller import Poller
 
-        sources = (*workstation.sources, LatePins(folders.get))
-        return Poller(sources, workstation.clock, limits=limits, begun=begun, history=history)
+        return Poller(
+            (*workstation.sources, LatePins(folders.get)),
+            workstation.clock,
+            limits=limits,
+            begun=begun,
+            history=history,
+            dismissed_elsewhere=dismissed_elsewhere(folders.get),
+        )
 
     feed = EarlyFeed(workstation.clock, first, watching)
     planner = Once(lambda: _desk_planner(workstation))

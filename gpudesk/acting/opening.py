@@ -9,6 +9,7 @@ from gpudesk.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from gpudesk.acting.forecast import ActionForecaster
@@ -71,6 +72,17 @@ def watch_sources(sources: Sequence[Source], folders: Folders) -> tuple[Source, 
     from gpudesk.stores.pins import TomlPinStore
 
     return (*sources, PinSource(TomlPinStore(folders.data)))
+
+
+def dismissed_elsewhere(folders: Callable[[], Folders]) -> Callable[[datetime], list[tuple[str, str, datetime]]]:
+    """Return what tells a watch which models any gpudesk asked to go, a command beside the screen perhaps."""
+
+    def told(since: datetime) -> list[tuple[str, str, datetime]]:
+        from gpudesk.stores.journal import FileJournal
+
+        return FileJournal(folders().state).dismissed(since)
+
+    return told
 
 
 def open_acting(watch: Watch, settings: Settings, folders: Folders, planning: Callable[[], Planning]) -> Acting:

@@ -49,7 +49,8 @@ def run(given: Mapping[str, Any], means: ActingMeans, out: TextIO) -> int:
         with means.folders() as folders:
             sources = opening.watch_sources(guard_sources(workstation.sources), folders)
             settings = workstation.settings
-            poller = Poller(sources, workstation.clock, limits=settings.alarms)
+            told = opening.dismissed_elsewhere(lambda: folders)
+            poller = Poller(sources, workstation.clock, limits=settings.alarms, dismissed_elsewhere=told)
             opened = opening.open_acting(poller, settings, folders, lambda: means.planning(workstation))
             lines = _Lines(out, workstation.clock, as_json=given["json"])
             lock = opened.guard_lock()

@@ -35,10 +35,13 @@ def run(workstation: Workstation, out: TextIO, *, as_json: bool) -> int:
         BrokenPipeError: whoever read the output left.
         KeyboardInterrupt: ctrl+c.
     """
+    from gpudesk.acting.opening import dismissed_elsewhere, own_folders
     from gpudesk.learn_later import learn_later
     from gpudesk.watch.poller import Poller
 
-    poller = Poller(workstation.sources, workstation.clock, limits=workstation.settings.alarms)
+    told = (lambda _: ()) if workstation.demo else dismissed_elsewhere(own_folders)
+    limits = workstation.settings.alarms
+    poller = Poller(workstation.sources, workstation.clock, limits=limits, dismissed_elsewhere=told)
     stopped = threading.Event()
     before = _on_terminate(stopped)
     start.resume_collector_soon()

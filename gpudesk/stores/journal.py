@@ -10,9 +10,10 @@ import errno
 import json
 import os
 from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from gpudesk.actions.values import JournalEntry
+from gpudesk.actions.values import JournalEntry, StepKind
 from gpudesk.clock import SYSTEM_CLOCK
 from gpudesk.errors import GpudeskError
 from gpudesk.paths import shortened
@@ -21,6 +22,7 @@ from gpudesk.stores.unfinished import UnfinishedAction, UnfinishedStore
 from gpudesk.stores.value_json import from_json, to_json
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     from gpudesk.actions.values import Preview
@@ -31,6 +33,8 @@ BOUND_BYTES = 2 << 20
 """About five thousand actions; as many again are in the older file."""
 READ_BYTES_MOST = 8 << 20
 _LOCK_SECONDS = 0.5
+DISMISSALS_READ = 20
+"""Actions looked at for models that gpudesk asked to go."""
 
 
 class FileJournal:
@@ -101,6 +105,27 @@ class FileJournal:
                 with suppress(ValueError, RecursionError):
                     found.append(from_json(JournalEntry, json.loads(line)))
         return found[::-1]
+
+    def dismissed(self, since: datetime) -> list[tuple[str, str, datetime]]:
+        """Return the models that gpudesk, this one or another, asked to go: engine, name, and when its action began.
+
+        Of what is being done now and of what ended no earlier than `since`; nothing where that cannot be read.
+        """
+        found: list[tuple[str, str, datetime]] = []
+        with suppress(GpudeskError):
+            noted = self._unfinished.noted()
+            if noted is not None:
+                found += [
+                    (step.load.engine_url, step.load.name, noted.at)
+                    for step in noted.preview.steps
+                    if step.kind is StepKind.UNLOAD
+                ]
+        for entry in self.read(DISMISSALS_READ):
+            if entry.at + timedelta(seconds=entry.seconds) >= since:
+                stays = {(load.engine_url, load.name) for load in entry.after}
+                gone = [(load.engine_url, load.name) for load in entry.before]
+                found += [(*model, entry.at) for model in gone if model not in stays]
+        return found
 
     def _append(self, line: bytes) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

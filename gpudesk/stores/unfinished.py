@@ -66,7 +66,7 @@ class UnfinishedStore:
         Raises:
             StoreError: the file cannot be removed.
         """
-        noted = self._read()
+        noted = self.noted()
         if noted is not None and noted.pid != os.getpid() and noted.running:
             return
         try:
@@ -80,10 +80,15 @@ class UnfinishedStore:
         Raises:
             StoreError: there is a file and it cannot be read or believed; one that is damaged is set aside.
         """
-        noted = self._read()
+        noted = self.noted()
         return None if noted is None or noted.running else noted
 
-    def _read(self) -> UnfinishedAction | None:
+    def noted(self) -> UnfinishedAction | None:
+        """Return what was begun and not ended, by a process that still runs or by one that does not.
+
+        Raises:
+            StoreError: as `read`.
+        """
         try:
             data = read_bounded(self.path, SIZE_LIMIT_BYTES)
         except MissingFileError:

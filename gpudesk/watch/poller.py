@@ -13,11 +13,13 @@ from threading import Condition, Event, Lock, Thread
 from typing import TYPE_CHECKING
 
 from gpudesk.clock import SYSTEM_CLOCK
+from gpudesk.domain.engine import EngineSample
 from gpudesk.domain.reading import Reading
 from gpudesk.records import dataclass
 from gpudesk.watch import cadence
 from gpudesk.watch.history import History
 from gpudesk.watch.look import look
+from gpudesk.watch.model_events import DISMISSED_WITHIN
 from gpudesk.watch.names import CARDS, PINS, PROCESSES, engine_order, engine_url, is_catalog, is_details
 from gpudesk.watch.once import sample_once
 from gpudesk.watch.store import initial, reduce
@@ -26,6 +28,7 @@ from gpudesk.watch.watched import dismissed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from gpudesk.clock import Clock
     from gpudesk.domain.alarm import AlarmLimits
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from gpudesk.domain.reading import Failure, Sample
     from gpudesk.sources.base import Source
     from gpudesk.watch.watched import Watched
+
+    Dismissals = Callable[[datetime], Sequence[tuple[str, str, datetime]]]
 
 __all__ = ["Poller", "sample_once"]
 
@@ -88,6 +93,7 @@ class Poller:
         limits: AlarmLimits | None = None,
         begun: Watched | None = None,
         history: History | None = None,
+        dismissed_elsewhere: Dismissals = lambda _: (),
     ) -> None:
         """Make a watch; nothing is read before `start`.
 
@@ -98,6 +104,8 @@ class Poller:
             limits: what alarms tell of.
             begun: what is known already; nothing of it is news.
             history: of what is known already.
+            dismissed_elsewhere: tells which models any gpudesk asked to go since a time: engine, name, and when. Asked
+                only when a model has left.
         """
         names = [source.name for source in sources]
         if len(set(names)) != len(names):
@@ -117,6 +125,7 @@ class Poller:
             if state.source in self._turns:
                 self._turns[state.source].sequence = state.sequence
         self._history = history or History()
+        self._dismissed_elsewhere = dismissed_elsewhere
         self._word = _Word()
         self._started = False
         self._stopped = Event()
@@ -306,6 +315,7 @@ class Poller:
         """Make the next desk of one reading; the caller holds the lock."""
         reading = Reading(turn.source.name, turn.sequence + 1, self._clock.now(), value, failure, seconds)
         before = self._watched.desk
+        self._heed_dismissals(value)
         self._watched = reduce(self._watched, reading, self._interval(turn))
         turn.sequence += 1
         after = self._watched.desk
@@ -314,6 +324,15 @@ class Poller:
             self._word.pending = True
             self._keeper.notify()
         self._wake_others(before, after)
+
+    def _heed_dismissals(self, value: Sample | None) -> None:
+        """Before a model is told to have left, take note of what another gpudesk, a command perhaps, asked to go."""
+        if not isinstance(value, EngineSample):
+            return
+        listed = {model.name for model in value.models}
+        if any(url == value.url and name not in listed for url, name, *_ in self._watched.memory.models):
+            for url, name, at in self._dismissed_elsewhere(self._clock.now() - DISMISSED_WITHIN):
+                self._watched = dismissed(self._watched, url, (name,), at)
 
     def _wake_others(self, before: Desk, after: Desk) -> None:
         """Let the sources look early that should after this reading."""

@@ -246,3 +246,17 @@ def test_the_guard_loads_no_screen_and_no_formulas() -> None:
     modules = set(json.loads(done.stdout))
     heavy = ("textual", "rich", "httpx", "gpudesk.ui", "gpudesk.sim", "gpudesk.fit.plan", "gpudesk.desk_planner")
     assert not [name for name in modules if name.startswith(heavy)]
+
+
+def test_a_watch_knows_what_a_command_beside_it_unloads(here: Processes) -> None:
+    with here.line.start("status", "--watch", "--interval", "0.2") as watching:
+        assert watching.stdout is not None
+        assert CHAT in watching.stdout.readline()
+        assert here.line.run("swap", CHAT, f"{SMALL}@8k", "--yes").returncode == 0
+        deadline, told = time.monotonic() + 20.0, ""
+        while "unloaded" not in told and "evicted" not in told:
+            assert time.monotonic() < deadline
+            told = watching.stdout.readline()
+        watching.send_signal(signal.SIGINT)
+        watching.communicate(timeout=20)
+    assert f"{CHAT} unloaded: gpudesk asked for it" in told

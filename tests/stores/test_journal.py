@@ -178,6 +178,7 @@ def test_two_gpudesks_that_write_lose_nothing(tmp_path: Path) -> None:
     assert sorted(subjects) == sorted(f"{name} {number}" for name in "ab" for number in range(200))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
 def test_a_full_disk_is_remembered_and_what_is_there_stays(tmp_path: Path) -> None:
     """The limit on the size of files is real: the kernel takes a part of the line and then nothing."""
@@ -322,6 +323,7 @@ entries = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(entries)
 def test_every_entry_comes_back_as_it_was(value: JournalEntry) -> None:
     for whole in (False, True):
@@ -355,3 +357,26 @@ def test_what_is_missing_is_named() -> None:
         from_json(Load, {})
     with pytest.raises(ValueError, match="kind is 'jump', which is none of them"):
         from_json(Step, {"kind": "jump", "load": to_json(CHAT)})
+
+
+def test_what_any_gpudesk_asked_to_go_lately_is_told(tmp_path: Path) -> None:
+    journal = FileJournal(tmp_path)
+    journal.append(entry(0, before=(EMBED,), after=(), seconds=2.0))
+    journal.append(entry(60, before=(CHAT, EMBED), after=(EMBED,), seconds=2.0))
+    url, lately = CHAT.engine_url, NOON + timedelta(seconds=60)
+    assert journal.dismissed(NOON + timedelta(seconds=62)) == [(url, CHAT.name, lately)]
+    assert journal.dismissed(NOON + timedelta(seconds=63)) == []
+    assert journal.dismissed(NOON) == [(url, EMBED.name, NOON), (url, CHAT.name, lately)]
+
+
+def test_what_is_being_unloaded_now_is_told(tmp_path: Path) -> None:
+    at = NOON + timedelta(minutes=5)
+    FileJournal(tmp_path, clock=Clock(now=lambda: at, monotonic=lambda: 0.0)).begin(SWAP)
+    assert FileJournal(tmp_path).dismissed(NOON) == [(CHAT.engine_url, CHAT.name, at)], "the pinned model stays"
+
+
+def test_a_note_that_cannot_be_read_hides_no_entry(tmp_path: Path) -> None:
+    journal = FileJournal(tmp_path)
+    journal.append(entry(0, before=(CHAT,), after=()))
+    (tmp_path / "unfinished.json").write_text("{")
+    assert [name for _, name, _ in journal.dismissed(NOON)] == [CHAT.name]

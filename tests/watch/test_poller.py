@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from itertools import pairwise
 
 import pytest
@@ -581,3 +582,30 @@ def test_stopping_lets_whoever_waits_for_a_fresh_desk_go() -> None:
         poller.stop()
         asking.join(5)
         assert not asking.is_alive()
+
+
+def test_what_another_gpudesk_asked_to_go_was_not_evicted() -> None:
+    listed = [model("qwen3:14b", keep_alive=forever()), model("nomic-embed-text", keep_alive=forever())]
+    asked: list[datetime] = []
+
+    def dismissed_elsewhere(since: datetime) -> list[tuple[str, str, datetime]]:
+        asked.append(since)
+        return [(URL, "qwen3:14b", SYSTEM_CLOCK.now())]
+
+    source = FakeSource(ENGINE, lambda desk: engine(*listed), 0.01)
+    poller = Poller([source], SYSTEM_CLOCK, dismissed_elsewhere=dismissed_elsewhere)
+    poller.start()
+    try:
+        until(lambda: source.reads > 2)
+        assert asked == [], "nothing has left"
+        listed[:] = [model("gemma3:12b", keep_alive=forever())]
+        until(lambda: len(poller.desk.events) >= 3)
+        told = {event.subject: event.message for event in poller.desk.events}
+        assert told["qwen3:14b"] == "qwen3:14b unloaded: gpudesk asked for it"
+        assert told["nomic-embed-text"].startswith("nomic-embed-text evicted for gemma3:12b")
+        assert 290 < (SYSTEM_CLOCK.now() - asked[0]).total_seconds() < 310
+        reads, count = source.reads, len(asked)
+        until(lambda: source.reads > reads + 3)
+        assert len(asked) == count, "the files are read only when a model leaves"
+    finally:
+        poller.stop()
