@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gpudesk.errors import ExportError, UsageError
@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from gpudesk.exports.editor import Editor, Found, Surroundings
     from gpudesk.exports.foresight import Fits
     from gpudesk.exports.values import Edit
-
-
-FIX_ROUNDS = 4
-"""A key that was moved may be wrong in its new place as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,20 +104,24 @@ def all_fixes(editor: Editor, around: Surroundings, desk: Desk | None) -> tuple[
     Raises:
         ExportError: a file cannot be read.
     """
+    from gpudesk.exports.fixing import fixing
     from gpudesk.exports.text_file import supposing
 
     first: dict[Path, bytes | None] = {}
-    became: dict[Path, bytes] = {}
-    fixed: list[Finding] = []
-    for _ in range(FIX_ROUNDS):
+
+    def look(became: Mapping[Path, bytes]) -> Sequence[Finding]:
         with supposing(became):
-            export, done = fixes(editor.id, editor.check(around, desk))
-        if not done:
-            break
-        fixed += done
+            return editor.check(around, desk)
+
+    def make(became: Mapping[Path, bytes], todo: Sequence[Finding]) -> tuple[Mapping[Path, bytes], Sequence[Finding]]:
+        with supposing(became):
+            export, made = fixes(editor.id, todo)
         for change in export.changes:
             first.setdefault(change.path, change.before)
-            became[change.path] = change.after or b""
+        return {**became, **{change.path: change.after or b"" for change in export.changes}}, made
+
+    nothing: Mapping[Path, bytes] = {}
+    became, fixed = fixing(nothing, look, make)
     counts = {path: sum(1 for each in fixed if each.path == path) for path in became}
     changes = tuple(
         FileChange(path, first[path], after, _fixes_made(counts[path]), secret=True) for path, after in became.items()

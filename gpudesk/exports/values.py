@@ -147,3 +147,5 @@ class Finding:
     """What to do."""
     edits: tuple[Edit, ...] = ()
     """Set for a safe fix: what `--fix` does."""
+    bars_file: bool = False
+    """The editor takes nothing of the file because of it."""

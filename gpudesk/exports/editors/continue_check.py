@@ -16,10 +16,10 @@ from gpudesk.exports.editors.continue_entries import Entry, Source, entries_of
 from gpudesk.exports.editors.continue_facts import Facts
 from gpudesk.exports.editors.continue_file_rules import check_file, check_names
 from gpudesk.exports.editors.continue_keys import report_unknown
-from gpudesk.exports.editors.continue_report import Report
+from gpudesk.exports.editors.continue_report import REFUSED, Report
 from gpudesk.exports.editors.continue_rules import check_entry
 from gpudesk.exports.editors.continue_schema import MismatchKind, mismatches
-from gpudesk.exports.editors.continue_values import REFUSED, report_value
+from gpudesk.exports.editors.continue_values import report_value
 from gpudesk.exports.text_file import TextFile, read_text
 from gpudesk.exports.values import Finding, Severity
 from gpudesk.exports.yaml_tree import YamlError, read
@@ -92,7 +92,7 @@ def _parsed(file: TextFile, found: list[Finding], *, is_block: bool) -> Source |
     if not file.text.strip():
         what = "Continue overwrites it with its default" if path.name == "config.yaml" else "Continue cannot read it"
         fix = "Write a configuration, or remove the file"
-        found.append(Finding("empty-file", Severity.ERROR, path, 1, "", "the file is empty", what, fix))
+        found.append(Finding("empty-file", Severity.ERROR, path, 1, "", "the file is empty", what, fix, bars_file=True))
         return None
     try:
         document = read(file.text)
@@ -107,13 +107,14 @@ def _parsed(file: TextFile, found: list[Finding], *, is_block: bool) -> Source |
                 error.reason,
                 REFUSED,
                 f"Look at line {error.line}, column {error.column}",
+                bars_file=True,
             )
         )
         return None
     if document.root is None:
         what = "there are only comments in the file"
         fix = "Add name, version and models"
-        found.append(Finding("empty-file", Severity.ERROR, path, 1, "", what, REFUSED, fix))
+        found.append(Finding("empty-file", Severity.ERROR, path, 1, "", what, REFUSED, fix, bars_file=True))
         return None
     return Source(path, document, is_block=is_block)
 
@@ -172,6 +173,5 @@ def _about_json(path: Path) -> Finding:
 
 
 def _unreadable(path: Path, error: ExportError) -> Finding:
-    return Finding(
-        "not-readable", Severity.ERROR, path, None, "", error.message, "Nothing in it could be checked", error.hint
-    )
+    effect = "Nothing in it could be checked"
+    return Finding("not-readable", Severity.ERROR, path, None, "", error.message, effect, error.hint, bars_file=True)

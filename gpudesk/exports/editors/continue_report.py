@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gpudesk.exports.editors.continue_entries import Source
     from gpudesk.exports.yaml_tree import Node
 
+REFUSED = "Continue refuses the whole file: no model is there"
 LIMIT = 500
 """Findings of one file, at most: what comes after them says nothing new."""
 SECRET_WORDS = ("key", "token", "secret", "password", "passphrase", "header", "auth", "credential", "cookie")
@@ -39,9 +40,10 @@ class Report:
         """Add a finding; values of keys that may be secret must not be in its words."""
         if len(self.findings) >= LIMIT:
             return
+        path = self.source.path
         line, _ = line_and_column(self.source.document.text, place.start)
         self.findings.append(
-            Finding(code, severity, self.source.path, line, clean(where, 120), message, effect, fix, edits)
+            Finding(code, severity, path, line, clean(where, 120), message, effect, fix, edits, effect == REFUSED)
         )
 
 

@@ -10,7 +10,7 @@ import difflib
 import re
 from typing import TYPE_CHECKING, Any
 
-from gpudesk.exports.editors.continue_report import is_harmless, shown
+from gpudesk.exports.editors.continue_report import REFUSED, is_harmless, shown
 from gpudesk.exports.editors.continue_schema import Mismatch, MismatchKind
 from gpudesk.exports.editors.continue_shapes import ROLES
 from gpudesk.exports.requests import seconds_of
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from gpudesk.exports.editors.continue_report import Report
     from gpudesk.exports.yaml_tree import Node
 
-REFUSED = "Continue refuses the whole file: no model is there"
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,15})?\Z")
 _TRUE = frozenset({"true", "yes", "on", "y"})
 _FALSE = frozenset({"false", "no", "off", "n"})

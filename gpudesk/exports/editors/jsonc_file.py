@@ -106,9 +106,9 @@ def unreadable(path: Path, error: ExportError, effect: str) -> Finding:
     """Return what to say of a file that cannot be read; where it is told, the place and the reason each once."""
     found = re.search(r"(?:\A|, )line (\d+), column (\d+): ", error.message)
     if found is None:
-        return Finding("unreadable", Severity.ERROR, path, None, "", error.message, effect, error.hint)
+        return Finding("unreadable", Severity.ERROR, path, None, "", error.message, effect, error.hint, bars_file=True)
     what, place = error.message[found.end() :], f"Look at line {found[1]}, column {found[2]}"
-    return Finding("unreadable", Severity.ERROR, path, int(found[1]), "", what, effect, place)
+    return Finding("unreadable", Severity.ERROR, path, int(found[1]), "", what, effect, place, bars_file=True)
 
 
 def checked(

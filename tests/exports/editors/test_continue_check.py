@@ -11,12 +11,12 @@ from gpudesk.exports.editor import Surroundings
 from gpudesk.exports.editors.continue_blocks import blocks
 from gpudesk.exports.editors.continue_check import check, check_files
 from gpudesk.exports.editors.continue_facts import Facts
-from gpudesk.exports.editors.continue_repair import fixed
 from gpudesk.exports.foresight import Planned
 from gpudesk.exports.values import Chosen, ChosenModel, Role, Severity
 from gpudesk.exports.yaml_text import entry_lines
 from gpudesk.records import replace
 from tests.exports.editors.continue_desk import CHAT, EMBED, HEAD, ODD, TAB, URL, desk, entry, found, text_file
+from tests.exports.editors.fixed import fixed
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from gpudesk.exports.editor import Surroundings
 from gpudesk.exports.editors.continue_facts import Facts
-from gpudesk.exports.editors.continue_repair import fixed, repair
-from gpudesk.exports.editors.continue_values import REFUSED
+from gpudesk.exports.editors.continue_report import REFUSED
+from gpudesk.exports.overview import all_fixes
+from gpudesk.exports.registry import editor
 from gpudesk.exports.yaml_tree import YamlError, read
 from tests.exports.editors.continue_desk import CHAT, HEAD, TAB, desk, entry, found, text_file
+from tests.exports.editors.fixed import fixed
 from tests.exports.editors.test_continue_check import PAIRS
 from tests.golden import check_golden
 
@@ -207,7 +209,8 @@ def test_the_files_on_the_disk_are_only_read(tmp_path: Path) -> None:
     (base / "config.yaml").write_bytes(b"\xef\xbb\xbfname: a\r\nversion: 1\r\n")
     (base / "models" / "x.yaml").write_text(HEAD, encoding="utf-8")
     (base / "models" / "y.yaml").write_text("\t", encoding="utf-8")
-    export = repair(Surroundings(tmp_path, {}, "linux"), None)
+    export, done = all_fixes(editor("continue"), Surroundings(tmp_path, {}, "linux"), None)
+    assert [finding.code for finding in done] == ["version-number"]
     (change,) = export.changes
     assert change.after == b"\xef\xbb\xbfname: a\r\nversion: 1.0.0\r\n"
     assert change.secret

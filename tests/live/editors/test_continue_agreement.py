@@ -10,10 +10,10 @@ import pytest
 from gpudesk.exports.editors.continue_check import check_files
 from gpudesk.exports.editors.continue_facts import Facts
 from gpudesk.exports.editors.continue_file import first_of_roles
-from gpudesk.exports.editors.continue_repair import fixed
-from gpudesk.exports.editors.continue_values import REFUSED
+from gpudesk.exports.editors.continue_report import REFUSED
 from gpudesk.exports.text_file import read_text
 from gpudesk.exports.values import Finding
+from tests.exports.editors.fixed import fixed
 from tests.exports.editors.people import CONFIGURATIONS
 from tests.live.editors.continue_parser import NEWER_KEYS, ContinueParser, Parsed
 from tests.live.editors.mangled import mangled
