@@ -210,7 +210,7 @@ def test_the_files_on_the_disk_are_only_read(tmp_path: Path) -> None:
     (base / "models" / "x.yaml").write_text(HEAD, encoding="utf-8")
     (base / "models" / "y.yaml").write_text("\t", encoding="utf-8")
     export, done = all_fixes(editor("continue"), Surroundings(tmp_path, {}, "linux"), None)
-    assert [finding.code for finding in done] == ["version-number"]
+    assert [finding.code for finding in done] == ["version-not-text"]
     (change,) = export.changes
     assert change.after == b"\xef\xbb\xbfname: a\r\nversion: 1.0.0\r\n"
     assert change.secret
