@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from gpudesk.commands.editors_session import EditorMeans
     from gpudesk.commands.planning_session import PlanningMeans
     from gpudesk.config.settings import EngineAddress, Settings
-    from gpudesk.desk_planner import DeskPlanner
     from gpudesk.domain.desk import Desk
     from gpudesk.domain.host import Host
     from gpudesk.exports.editor import Surroundings
+    from gpudesk.planning.desk_planner import DeskPlanner
     from gpudesk.sim.workstation import SimulatedWorkstation
     from gpudesk.sources.base import Source
     from gpudesk.sources.model_metadata import ModelMetadataSource
@@ -318,7 +318,7 @@ def run_screen(workstation: Workstation) -> int:
         from gpudesk.ui.run import run_app
 
         if not workstation.demo:
-            from gpudesk.learn_later import learn_later
+            from gpudesk.planning.learn_later import learn_later
 
             _stop_when_empty(feed, workstation.settings)
             stop_learning = learn_later(feed)
@@ -358,8 +358,8 @@ def _editor_port(folders: Folders, planner: DeskPlanner, *, demo: bool) -> Edito
 
 def _desk_planner(workstation: Workstation) -> DeskPlanner:
     """Return who answers the planner's screen; nothing is opened before it is asked."""
-    from gpudesk.desk_planner import DeskPlanner
     from gpudesk.paths import data_directory
+    from gpudesk.planning.desk_planner import DeskPlanner
 
     settings, demo = workstation.settings, workstation.demo
     return DeskPlanner(

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from gpudesk.acting.opening import Acting, Folders
     from gpudesk.actions.ports import Ports
     from gpudesk.actions.values import Load
-    from gpudesk.desk_planner import DeskPlanner
     from gpudesk.domain.desk import Desk
     from gpudesk.domain.pin import PinSample
+    from gpudesk.planning.desk_planner import DeskPlanner
     from gpudesk.sources.pins import PinSource
     from gpudesk.stores.freed import FreedStore
     from gpudesk.stores.journal import FileJournal

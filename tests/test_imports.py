@@ -77,7 +77,7 @@ def test_wiring_this_computer_loads_no_heavy_library() -> None:
 
 def test_the_first_plan_finds_its_modules_loaded_with_the_headers() -> None:
     modules = modules_after(
-        "from gpudesk.desk_planner import DeskPlanner\n"
+        "from gpudesk.planning.desk_planner import DeskPlanner\n"
         "class Source:\n"
         "    def find_all(self, models): return (), ()\n"
         "    def close(self): pass\n"

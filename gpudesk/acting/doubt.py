@@ -48,8 +48,8 @@ def doubt_of(desk: Desk, loads: Sequence[Load], leaving: Sequence[str]) -> Doubt
 
 def _most(desk: Desk, url: str) -> int:
     """Return how many models the engine keeps, as far as can be told: it does not tell its own setting."""
-    from gpudesk.commands.planning import profile_of
     from gpudesk.fit.server_scheduler import max_loaded
+    from gpudesk.planning.situation import profile_of
 
     engine = engine_at(desk, url)
     local = engine is not None and engine.local
@@ -82,8 +82,8 @@ def _has_host_memory(desk: Desk, loads: Sequence[Load]) -> bool:
 
 def _in_order(desk: Desk, models: Sequence[LoadedModel]) -> list[str]:
     """Return names in the order in which the engine would make them go."""
-    from gpudesk.commands.planning import resident_of
     from gpudesk.fit.server_scheduler import victim
+    from gpudesk.planning.situation import resident_of
 
     left: list[Resident] = [resident_of(model, (), desk) for model in models]
     order = []

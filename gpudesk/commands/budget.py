@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from gpudesk.commands.budget_needs import WHOLE_CARD_BYTES, Cards, Here, given_back, measured_on, needs_of
-from gpudesk.commands.planning import described, of_desk, profile_of
 from gpudesk.errors import ExitCode, UsageError
 from gpudesk.fit.budget import BudgetFile, read_budget
 from gpudesk.fit.pipeline import GIGABYTE, budget, card_budget, simple_budget
 from gpudesk.fit.values import Verdict
 from gpudesk.paths import shortened
+from gpudesk.planning.situation import described, of_desk, profile_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

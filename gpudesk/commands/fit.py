@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
 from gpudesk.commands.fit_request import load_options
-from gpudesk.commands.planning import Situation, described, of_desk
 from gpudesk.commands.planning_session import calibration_from, progress_on
 from gpudesk.errors import ExitCode, UsageError
 from gpudesk.fit.values import Verdict, Wanted
+from gpudesk.planning.situation import Situation, described, of_desk
 
 if TYPE_CHECKING:
     from gpudesk.arguments.planner_values import AskedModel
@@ -163,7 +163,7 @@ def _print(
 
         out.write(to_json(document(plan), indented=True) + "\n")
         return
-    from gpudesk.commands.planning import style_of
+    from gpudesk.commands.planning_session import style_of
     from gpudesk.output.fit import plan_lines
 
     style = style_of(out, settings)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from gpudesk.acting.opening import Folders
     from gpudesk.config.settings import Settings
-    from gpudesk.desk_planner import DeskPlanner
+    from gpudesk.planning.desk_planner import DeskPlanner
     from gpudesk.sources.base import Source
     from gpudesk.workstation import Workstation
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from gpudesk.config.settings import Settings
     from gpudesk.domain.desk import Desk
     from gpudesk.fit.calibration import Calibration
+    from gpudesk.output.status_text import Style
     from gpudesk.sources.model_metadata import ModelMetadataSource
     from gpudesk.workstation import Workstation
 
@@ -76,3 +78,12 @@ def _look(workstation: Workstation) -> Desk:
     from gpudesk.watch.poller import sample_once
 
     return sample_once(workstation.sources, workstation.clock, LOOK_SECONDS)
+
+
+def style_of(out: TextIO, settings: Settings) -> Style:
+    """Choose how text may look where it goes."""
+    from gpudesk.clock import SYSTEM_CLOCK
+    from gpudesk.commands.status import style_for
+    from gpudesk.workstation import Workstation
+
+    return style_for(out, Workstation((), SYSTEM_CLOCK, settings), os.environ)

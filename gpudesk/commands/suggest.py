@@ -14,12 +14,12 @@ from gpudesk.output.columns import wrapped
 from gpudesk.units import gibibytes
 
 if TYPE_CHECKING:
-    from gpudesk.commands.planning import Situation
     from gpudesk.domain.desk import Desk
     from gpudesk.fit.roles import Candidate
     from gpudesk.fit.suggest import Suggestion
     from gpudesk.output.desk_json import Value
     from gpudesk.output.status_text import Style
+    from gpudesk.planning.situation import Situation
     from gpudesk.sources.model_metadata import ModelMetadataSource
 
 SCHEMA_VERSION = 1
@@ -60,7 +60,7 @@ def run(roles: tuple[str, ...], request: FitRequest, means: PlanningMeans, out: 
 
         out.write(to_json(suggest_document(roles, found), indented=True) + "\n")
     else:
-        from gpudesk.commands.planning import style_of
+        from gpudesk.commands.planning_session import style_of
 
         style = style_of(out, means.settings)
         out.write("\n".join(suggestion_lines(found, style, banner=banner, notes=situation.notes)) + "\n")

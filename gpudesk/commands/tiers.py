@@ -47,7 +47,7 @@ def run(request: FitRequest, means: PlanningMeans, out: TextIO) -> int:
         UsageError: a model that is not installed, a card nobody knows.
         SourceError: nobody to tell about a model that was named.
     """
-    from gpudesk.commands.planning import profile_of
+    from gpudesk.planning.situation import profile_of
 
     workstation = means.workstation() if means.demo else None
     try:
@@ -76,7 +76,7 @@ def run(request: FitRequest, means: PlanningMeans, out: TextIO) -> int:
 
         out.write(to_json(tiers_document(result, notes), indented=True) + "\n")
         return ExitCode.OK
-    from gpudesk.commands.planning import style_of
+    from gpudesk.commands.planning_session import style_of
 
     style = style_of(out, means.settings)
     lines = wrapped(banner.split(", "), style.width) if banner else []

@@ -36,7 +36,7 @@ def run(workstation: Workstation, out: TextIO, *, as_json: bool) -> int:
         KeyboardInterrupt: ctrl+c.
     """
     from gpudesk.acting.opening import dismissed_elsewhere, own_folders
-    from gpudesk.learn_later import learn_later
+    from gpudesk.planning.learn_later import learn_later
     from gpudesk.watch.poller import Poller
 
     told = (lambda _: ()) if workstation.demo else dismissed_elsewhere(own_folders)

@@ -13,7 +13,6 @@ from gpudesk.acting.forecast import ActionForecaster
 from gpudesk.actions import previews
 from gpudesk.actions.values import Load, StepKind
 from gpudesk.config.settings import Settings
-from gpudesk.desk_planner import DeskPlanner
 from gpudesk.domain.card import Card
 from gpudesk.domain.desk import CardShare, CardState, Desk, LoadedModel
 from gpudesk.domain.engine import Engine
@@ -23,6 +22,7 @@ from gpudesk.domain.pin import Pin, PinState, PinWish
 from gpudesk.domain.process import Process, Runner, RunnerKind
 from gpudesk.domain.working_set import SetModel, WorkingSet
 from gpudesk.errors import FailureKind, SourceError
+from gpudesk.planning.desk_planner import DeskPlanner
 from gpudesk.records import replace
 from gpudesk.sources.model_metadata import FoundModel
 from tests.desks import FOREVER, LOCAL, NOW, REMOTE, timed

@@ -12,10 +12,10 @@ from gpudesk.actions.lookup import find_loaded
 from gpudesk.actions.values import Ending, Load, Preview, StepKind
 from gpudesk.cancellation import Cancellation
 from gpudesk.config.settings import EngineAddress, Settings
-from gpudesk.desk_planner import DeskPlanner
 from gpudesk.domain.desk import Desk
 from gpudesk.domain.pin import PinWish
 from gpudesk.domain.working_set import SetModel, WorkingSet
+from gpudesk.planning.desk_planner import DeskPlanner
 from gpudesk.records import replace
 from gpudesk.sources.model_metadata import ModelMetadataSource
 from gpudesk.sources.ollama_client import OllamaClient

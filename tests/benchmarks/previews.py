@@ -12,7 +12,6 @@ from gpudesk.acting.forecast import ActionForecaster
 from gpudesk.actions import previews
 from gpudesk.actions.values import Load, Preview
 from gpudesk.config.settings import Settings
-from gpudesk.desk_planner import DeskPlanner
 from gpudesk.domain.card import Card
 from gpudesk.domain.desk import CardShare, CardState, Desk, LoadedModel
 from gpudesk.domain.engine import Engine
@@ -20,6 +19,7 @@ from gpudesk.domain.keep_alive import KeepAlive, KeepAliveState
 from gpudesk.domain.model import InstalledModel, ModelDetails
 from gpudesk.domain.pin import PinState, PinWish
 from gpudesk.domain.working_set import SetModel, WorkingSet
+from gpudesk.planning.desk_planner import DeskPlanner
 from gpudesk.records import replace
 from gpudesk.sim.engine_catalog import synthetic
 from gpudesk.sources.model_metadata import FoundModel

@@ -19,10 +19,10 @@ from gpudesk.arguments.acting import MODULES
 from gpudesk.arguments.parser import parse
 from gpudesk.commands.acting_session import ActingMeans
 from gpudesk.config.settings import EngineAddress, Settings
-from gpudesk.desk_planner import DeskPlanner
 from gpudesk.domain.pin import PinWish
 from gpudesk.errors import GpudeskError
 from gpudesk.output import diagnostics
+from gpudesk.planning.desk_planner import DeskPlanner
 from gpudesk.sim.clock import RunningClock
 from gpudesk.sim.engine_settings import EngineSettings
 from gpudesk.sim.scenarios import Scenario

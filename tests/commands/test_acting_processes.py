@@ -244,7 +244,15 @@ def test_the_guard_loads_no_screen_and_no_formulas() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     modules = set(json.loads(done.stdout))
-    heavy = ("textual", "rich", "httpx", "gpudesk.ui", "gpudesk.sim", "gpudesk.fit.plan", "gpudesk.desk_planner")
+    heavy = (
+        "textual",
+        "rich",
+        "httpx",
+        "gpudesk.ui",
+        "gpudesk.sim",
+        "gpudesk.fit.plan",
+        "gpudesk.planning.desk_planner",
+    )
     assert not [name for name in modules if name.startswith(heavy)]
 
 

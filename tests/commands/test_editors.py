@@ -20,7 +20,6 @@ from gpudesk.build import _simulated_sources, editor_means
 from gpudesk.commands import acting, editors, editors_session
 from gpudesk.commands.editors_session import EditorMeans
 from gpudesk.config.settings import EngineAddress, Settings
-from gpudesk.desk_planner import DeskPlanner
 from gpudesk.domain.desk import Desk
 from gpudesk.domain.engine import CatalogSample, EngineSample
 from gpudesk.domain.model import InstalledModel
@@ -28,6 +27,7 @@ from gpudesk.domain.pin import PinSample
 from gpudesk.domain.working_set import SetModel, WorkingSet
 from gpudesk.errors import ExitCode, ExportError, RefusedError, UsageError
 from gpudesk.exports.editor import Surroundings
+from gpudesk.planning.desk_planner import DeskPlanner
 from gpudesk.records import replace
 from gpudesk.sim.workstation import SimulatedWorkstation
 from gpudesk.sources.base import Source

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from gpudesk.commands.planning import profile_of
 from gpudesk.fit.estimate import estimate
 from gpudesk.fit.from_show import metadata_from_show
 from gpudesk.fit.values import CardBudget, Estimate, LoadOptions, Wanted
+from gpudesk.planning.situation import profile_of
 from gpudesk.sim.cards import MEBIBYTE
 from gpudesk.sim.clock import SteppedClock
 from gpudesk.sim.engine_catalog import catalog

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from gpudesk import learn_later
 from gpudesk.clock import SYSTEM_CLOCK
 from gpudesk.commands import watch
 from gpudesk.config.settings import Settings
+from gpudesk.planning import learn_later
 from gpudesk.workstation import Workstation
 
 pytestmark = pytest.mark.usefixtures("own_folders")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from gpudesk.domain.engine import Era, era_of
 from gpudesk.domain.keep_alive import KeepAliveState
@@ -16,11 +15,9 @@ from gpudesk.units import gibibytes
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gpudesk.config.settings import Settings
     from gpudesk.domain.desk import CardState, Desk, LoadedModel
     from gpudesk.domain.engine import Engine
     from gpudesk.fit.card_table import KnownCard
-    from gpudesk.output.status_text import Style
 
 NO_CARD_HINT = 'Say which card is meant: --card "RTX 4090" or --vram 24GiB'
 
@@ -244,12 +241,3 @@ def _flag(environment: Mapping[str, str], name: str) -> bool | None:
     """Read a switch as Ollama does: whatever is no word for a boolean is true (envconfig/config.go)."""
     text = environment.get(name, "").strip().strip("'\"").lower()
     return None if not text else text not in ("0", "f", "false")
-
-
-def style_of(out: TextIO, settings: Settings) -> Style:
-    """Choose how text may look where it goes."""
-    from gpudesk.clock import SYSTEM_CLOCK
-    from gpudesk.commands.status import style_for
-    from gpudesk.workstation import Workstation
-
-    return style_for(out, Workstation((), SYSTEM_CLOCK, settings), os.environ)

@@ -14,12 +14,12 @@ from gpudesk.quantities import parse_bytes
 from gpudesk.watch.planning import Ground, PlannableModel
 
 if TYPE_CHECKING:
-    from gpudesk.commands.planning import Situation
     from gpudesk.config.settings import Settings
     from gpudesk.domain.desk import Desk
     from gpudesk.domain.model import InstalledModel
     from gpudesk.fit.calibration import Calibration
     from gpudesk.fit.values import EngineProfile, Plan, Wanted
+    from gpudesk.planning.situation import Situation
     from gpudesk.sources.model_metadata import FoundModel, ModelMetadataSource
 
 
@@ -50,7 +50,7 @@ class DeskPlanner:
 
     def ground(self, desk: Desk) -> Ground:
         """Return the cards of this computer as they are now."""
-        from gpudesk.commands.planning import of_desk
+        from gpudesk.planning.situation import of_desk
 
         try:
             situation = of_desk(desk, reserve_bytes=self._settings.reserve_bytes, environment=os.environ)
@@ -64,7 +64,7 @@ class DeskPlanner:
         Raises:
             UsageError: a card nobody knows.
         """
-        from gpudesk.commands.planning import described
+        from gpudesk.planning.situation import described
 
         words = [word.strip() for word in cards.split(",") if word.strip()]
         sizes = [size for word in words if (size := parse_bytes(word)) is not None]

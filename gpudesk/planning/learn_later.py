@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gpudesk.learner import Learner
+    from gpudesk.planning.learner import Learner
     from gpudesk.watch.feed import DeskFeed
 
 LEARNING_SECONDS = 5.0
@@ -20,8 +20,8 @@ def learn_later(feed: DeskFeed, after_seconds: float = LEARNING_SECONDS) -> Call
     running: list[Learner] = []
 
     def begin() -> None:
-        from gpudesk.learner import Learner, calculated
         from gpudesk.paths import cache_directory, data_directory
+        from gpudesk.planning.learner import Learner, calculated
         from gpudesk.sources.calibration_store import CalibrationStore
 
         store, cache = CalibrationStore(data_directory()), cache_directory()

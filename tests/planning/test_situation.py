@@ -6,13 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from gpudesk.commands.planning import described, of_desk, per_card, profile_of
 from gpudesk.domain.card import Card
 from gpudesk.domain.desk import CardState, Desk, LoadedModel
 from gpudesk.domain.engine import Era
 from gpudesk.domain.keep_alive import KeepAlive, KeepAliveBounds, KeepAliveState
 from gpudesk.errors import SourceError, UsageError
 from gpudesk.fit.values import Resident
+from gpudesk.planning.situation import described, of_desk, per_card, profile_of
 from tests import desks
 from tests.desks import GIBIBYTE, NOW
 

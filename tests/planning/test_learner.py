@@ -10,7 +10,7 @@ import pytest
 from gpudesk.domain.desk import Desk
 from gpudesk.fit.points import MeasuredPoint
 from gpudesk.fit.values import Parts
-from gpudesk.learner import TRIES_MOST, Learner, calculated, point_of
+from gpudesk.planning.learner import TRIES_MOST, Learner, calculated, point_of
 from gpudesk.watch.learning import LearnedLoad
 from tests.watch.test_learning import SIZE, desk, learned
 

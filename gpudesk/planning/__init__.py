@@ -1,0 +1,1 @@
+"""The planner on the desk as it is: what a plan stands on, who answers the screen, and what loads teach."""
