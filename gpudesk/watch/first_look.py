@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 10.0
 """What the other process may take; it is ended before that when it is no longer waited for."""
+YIELDING = 5
+"""How much nicer the other process is: where processors are scarce, the one that imports the screen goes first."""
 SPACING_SECONDS = 0.05
 """Desks are handed over at most this often, until the last one: what came a moment ago is in the next."""
 
@@ -162,6 +164,7 @@ def _look(sources: Sequence[Source], clock: Clock, limits: AlarmLimits, writer: 
     """Be the other process: read every source once and tell, then end without cleaning up after the original."""
     try:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.nice(YIELDING)
         nothing = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):  # the terminal is the original's
             os.dup2(nothing, stream)
