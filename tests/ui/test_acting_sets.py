@@ -13,8 +13,11 @@ from gpudesk.domain.working_set import SetModel, WorkingSet
 from gpudesk.keymap import BINDINGS, Scope, keys_of
 from gpudesk.keys import OVERLAPS, SET_KEYS_MOST
 from gpudesk.ui.acting.sets import set_keys
+from gpudesk.ui.planner.choices import chosen
+from gpudesk.watch.planning import Handover, Purpose
 from tests.actions.rig import CHAT, SMALL, Rig
 from tests.ui.acting import Stage, acting_on
+from tests.ui.test_planner_rules import everyday, planned
 
 pytestmark = pytest.mark.slow
 
@@ -137,3 +140,25 @@ def test_the_keys_of_sets_mean_nothing_else_on_the_desk() -> None:
         for key in keys_of(action, {})
     }  # fmt: skip
     assert not others & {key for action in given for key in keys_of(action, {})}
+
+
+def plan_of(*, restart: bool) -> Handover:
+    """Make a plan in which one model has two slots and a KV cache of q8_0."""
+    choices, _, planner, ground = everyday()
+    wanted = tuple(each.wanted for each in chosen(choices))
+    return Handover(planned(choices, planner, ground), wanted, (), ground, restart)
+
+
+@pytest.mark.parametrize("restart", [True, False])
+def test_saving_a_plan_says_what_a_set_does_not_keep(tmp_path: Path, restart: bool) -> None:
+    async def scenario() -> None:
+        with Rig() as rig:
+            async with acting_on(rig, tmp_path) as stage:
+                stage.app.hand_over(Purpose.SAVE, plan_of(restart=restart))
+                await stage.press("p", "l", "a", "n")
+                await stage.until(lambda: ", context 16384" in stage.text(), "what it will hold")
+                assert ("slots and KV type are not kept: they belong to Ollama 0.33.0" in stage.text()) is restart
+                await stage.press("enter")
+                assert stage.acting.sets.names() == ("plan",)
+
+    run(scenario())

@@ -21,7 +21,7 @@ def hand_over(acts: Acts, purpose: Purpose, handover: Handover) -> None:
     if purpose is Purpose.SAVE:
         from gpudesk.ui.acting.saving import save
 
-        save(acts, lambda name: working_set(handover, name))
+        save(acts, lambda name: working_set(handover, name), note=not_kept(handover))
         return
     forecaster = acts.acting.ports.forecaster
 
@@ -59,6 +59,16 @@ def working_set(handover: Handover, name: str) -> WorkingSet:
     """Return the plan as a working set."""
     known = contexts(handover)
     return WorkingSet(name, tuple(SetModel(one.name, known.get(one.name)) for one in handover.wanted))
+
+
+def not_kept(handover: Handover) -> str | None:
+    """Say what of a plan no working set keeps, since no request can ask for it."""
+    if not handover.needs_restart:
+        return None
+    from gpudesk.ui.planner.handover import engine_settings
+
+    settings = " and ".join(engine_settings(handover))
+    return f"slots and KV type are not kept: they belong to {handover.ground.engine} ({settings})"
 
 
 def _refusal(handover: Handover, desk: Desk) -> Refusal | None:

@@ -39,8 +39,14 @@ def save_present(acts: Acts, *, after: Callable[[], None] = _nothing) -> None:
     save(acts, lambda name: previews.present_set(acts.desk, name), after=after)
 
 
-def save(acts: Acts, make: Callable[[str], WorkingSet], *, after: Callable[[], None] = _nothing) -> None:
-    """Ask for a name and save the set that `make` gives it."""
+def save(
+    acts: Acts,
+    make: Callable[[str], WorkingSet],
+    *,
+    after: Callable[[], None] = _nothing,
+    note: str | None = None,
+) -> None:
+    """Ask for a name and save the set that `make` gives it; `note` says what it does not keep."""
     try:
         known = acts.acting.sets.names()
     except GpudeskError as error:
@@ -58,7 +64,7 @@ def save(acts: Acts, make: Callable[[str], WorkingSet], *, after: Callable[[], N
             from gpudesk.actions.values import ActionId, Preview, Refusal
 
             return Preview(ActionId.APPLY, f"{name}", refusal=Refusal(error.message, error.hint))
-        return _set_lines(working_set)
+        return [*_set_lines(working_set), *(paragraphs([note], _WIDTH, mark="!", role="warn") if note else ())]
 
     def chosen(name: object) -> None:
         working_set = make(f"{name}")
