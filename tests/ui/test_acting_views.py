@@ -57,6 +57,12 @@ def test_a_preview_says_everything_at_every_width(width: int) -> None:
     assert words.count("makes room") == 1, "said once"
 
 
+@pytest.mark.parametrize(("verdict", "shown"), [("fits", ""), ("tight", ""), ("does not fit", "✗ does not fit  ")])
+def test_a_refusal_is_not_contradicted_by_its_figures(verdict: str, shown: str) -> None:
+    refused = Preview(ActionId.APPLY, "plan", refusal=Refusal("no room"), verdict=verdict, needs_bytes=9 * GIB)
+    assert text(preview_lines(refused, 60)) == f"✗ no room\n{shown}needs 9.0 GiB"
+
+
 def test_a_refusal_says_why_and_what_to_do() -> None:
     refused = Preview(ActionId.LOAD, "x", refusal=Refusal("x has room only if y goes", "Would help: unpin y"))
     shown = text(preview_lines(refused, 60))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gpudesk.actions.step_words import step_words
 from gpudesk.actions.values import ActionId
+from gpudesk.records import replace
 from gpudesk.ui.cells import Line, Span, wrap
 from gpudesk.ui.detail_lines import paragraphs
 from gpudesk.units import duration, gibibytes
@@ -67,7 +68,8 @@ def preview_lines(preview: Preview, width: int) -> list[Line]:
     """Return everything a preview says."""
     if preview.refusal is not None:
         lines = refusal_lines(preview.refusal, width)
-        figures = summary(preview)
+        # What it takes may be known; that it fits would contradict the refusal.
+        figures = summary(replace(preview, verdict=None) if preview.verdict in ("fits", "tight") else preview)
         return [*lines, *([figures] if figures else []), *paragraphs(preview.notes, width, role="dim")]
     if not preview.steps:
         return [(Span("✓ ", "good"), Span("nothing to do: it is so already")),
